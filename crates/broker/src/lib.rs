@@ -1,0 +1,1 @@
+//! Accepts Kafka connections and runs the tasks of a node.

@@ -1,0 +1,1 @@
+//! Outgoing Kafka connections, for the command line and the tests.

@@ -1,0 +1,8 @@
+//! Every rule that can lose data or divide a cluster, as machines without I/O, clock, randomness or threads.
+//!
+//! Time is an argument, maps are ordered, nothing is logged. The broker drives these machines; the
+//! simulator drives the very same code through bad days.
+#![cfg_attr(not(test), no_std)]
+extern crate alloc;
+
+pub mod ids;
