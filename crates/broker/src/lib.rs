@@ -1,1 +1,9 @@
 //! Accepts Kafka connections and runs the tasks of a node.
+//!
+//! The way of a record reads through the folders in order: `net` (the socket), `dispatch` (which API,
+//! which version), `api` (one file per Kafka API), `partition` (append, read, who waits), `metadata`
+//! (what topics there are), `coordinator` (groups), `upkeep` (what happens when nobody asks).
+
+pub mod config;
+
+pub use config::{Advertise, Config, SyncPolicy};
