@@ -6,3 +6,7 @@
 extern crate alloc;
 
 pub mod ids;
+pub mod partition;
+mod snapshot;
+
+pub use snapshot::SnapshotError;

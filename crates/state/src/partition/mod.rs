@@ -1,0 +1,4 @@
+//! The rules of one partition: who may append, what is committed, where histories part.
+
+pub mod epochs;
+pub mod producers;
