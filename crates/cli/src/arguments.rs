@@ -1,0 +1,164 @@
+//! What may stand on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// A Kafka-compatible event-streaming server.
+#[derive(Debug, Parser)]
+#[command(name = "chronik-server", version, arg_required_else_help = true)]
+#[command(subcommand_help_heading = "Commands")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) old: OldFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server. Needs no argument: a single node on 0.0.0.0:9092 with its data in ./data
+    Start(NodeArguments),
+    /// Check the configuration, show it, or list the variables it may come from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Show version information
+    Version {
+        #[command(flatten)]
+        output: OutputArgument,
+    },
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Old name of `start`
+    #[command(hide = true)]
+    Standalone(NodeArguments),
+    /// Not in this build
+    #[command(hide = true, disable_help_flag = true)]
+    Cluster(Rest),
+    /// Not in this build
+    #[command(hide = true, disable_help_flag = true)]
+    RaftCluster(Rest),
+    /// Gone; `start` does it
+    #[command(hide = true, disable_help_flag = true)]
+    Ingest(Rest),
+    /// Gone; `start` does it
+    #[command(hide = true, disable_help_flag = true)]
+    All(Rest),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check everything that `start` would check, and start nothing
+    Check(NodeArguments),
+    /// Show the value of every key
+    Show {
+        /// Also say where each value comes from: flag, environment, file or default
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        output: OutputArgument,
+        #[command(flatten)]
+        node: NodeArguments,
+    },
+    /// List every environment variable that is read
+    Env {
+        #[command(flatten)]
+        output: OutputArgument,
+    },
+}
+
+/// What decides how a node runs.
+#[derive(Debug, Default, Args)]
+pub(crate) struct NodeArguments {
+    /// Configuration file [env: CHRONIK_CONFIG]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is stored [env: CHRONIK_DATA_DIR] [default: ./data]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Address to listen on, host or host:port [env: CHRONIK_BIND] [default: 0.0.0.0:9092]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Option<String>,
+    /// Address that clients are told to connect to, host or host:port [env: CHRONIK_ADVERTISE] [default: the address
+    /// each client's connection arrived at]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) advertise: Option<String>,
+    /// error, warn, info, debug or trace [env: CHRONIK_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Take an unknown CHRONIK_* variable for an error, not for a warning
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgument {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// Whatever follows an old command.
+#[derive(Debug, Args)]
+pub(crate) struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub(crate) rest: Vec<OsString>,
+}
+
+/// Flags of earlier servers. Those that mean something on one node work with a warning; the others stop the start.
+#[derive(Debug, Default, Args)]
+pub(crate) struct OldFlags {
+    #[arg(long, global = true, hide = true, value_name = "PORT")]
+    pub(crate) kafka_port: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "ADDR")]
+    pub(crate) bind_addr: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "ADDR")]
+    pub(crate) advertised_addr: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "PORT")]
+    pub(crate) advertised_port: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "N")]
+    pub(crate) node_id: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    pub(crate) cluster_config: Option<PathBuf>,
+    #[arg(long, global = true, hide = true, value_name = "PORT")]
+    pub(crate) metrics_port: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "PORT")]
+    pub(crate) admin_port: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "PORT")]
+    pub(crate) search_port: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "ADDR")]
+    pub(crate) raft_addr: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "PEERS")]
+    pub(crate) peers: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    pub(crate) bootstrap: bool,
+    #[arg(long, global = true, hide = true, value_name = "ADDRS")]
+    pub(crate) wal_followers: Option<String>,
+    #[arg(long, global = true, hide = true, value_name = "ADDR")]
+    pub(crate) wal_receiver: Option<String>,
+}
+
+/// Reads the process's arguments. Wrong usage and `--help` end the process here, in clap's way (exit 2 and 0).
+pub(crate) fn parse() -> Arguments {
+    let matches = command().get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command as it is parsed, with the table of exit codes under the help of every level.
+pub(crate) fn command() -> clap::Command {
+    with_exit_codes(Arguments::command())
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    command.after_help(exit::TABLE).mut_subcommands(with_exit_codes)
+}

@@ -1,0 +1,157 @@
+//! The environment layer: `CHRONIK_*` variables. Every key has one generated name; a few have a short one.
+
+use std::path::PathBuf;
+
+use super::flags::{address_part, empty};
+use super::foreign::{self, Fate, OLD_VARIABLES};
+use super::problem::{Code, Place, Problem};
+use super::schema::{self, KEYS, Key};
+use super::settings::{Assignment, Origin};
+use super::suggest::closest;
+use super::{Layer, READ_ON, file};
+
+pub(crate) const CONFIG: &str = "CHRONIK_CONFIG";
+const PREFIX: &str = "CHRONIK_";
+const NODE_ID: &str = "CHRONIK_NODE_ID";
+
+/// Variables of this project's own tools, which a server that they start inherits.
+const OF_TOOLS: &[&str] = &["CHRONIK_VECTORS"];
+
+/// The `CHRONIK_*` variables of this process, in the order of their names.
+pub(crate) fn of_process() -> Vec<(String, String)> {
+    let mut variables: Vec<_> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(PREFIX) || name == "RUST_LOG")
+        .collect();
+    variables.sort();
+    variables
+}
+
+/// Reads the variables. `strict` takes an unknown one for an error.
+pub(crate) fn read(variables: &[(String, String)], strict: bool) -> Layer {
+    let mut layer = Layer::default();
+    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+        variable(&mut layer, name, value, strict);
+    }
+    given_twice(&mut layer, variables);
+    layer
+}
+
+/// Every variable that is read, in the order of the schema: its name, and the key it sets.
+pub(crate) fn names() -> Vec<(String, Option<&'static Key>)> {
+    let mut names = vec![(CONFIG.to_owned(), None)];
+    for key in KEYS {
+        names.extend(key.short_variable.map(|short| (short.to_owned(), Some(*key))));
+        names.push((key.variable(), Some(*key)));
+    }
+    names
+}
+
+fn variable(layer: &mut Layer, name: &str, value: &str, strict: bool) {
+    let key = KEYS.iter().find(|key| key.variable() == name || key.short_variable == Some(name));
+    if foreign::is_service_link(name, value) || OF_TOOLS.contains(&name) {
+        return;
+    }
+    if value.trim().is_empty() {
+        layer.problems.push(empty(Place::variable(name, value), key.copied(), &format!("unset {name}")));
+    } else if name == CONFIG {
+        layer.config = Some(PathBuf::from(value));
+    } else if let Some(key) = key {
+        set(layer, key, name, value);
+    } else if let Some(old) = OLD_VARIABLES.iter().find(|old| old.name == name) {
+        old_name(layer, old.fate, name, value);
+    } else {
+        unknown(layer, name, value, strict);
+    }
+}
+
+fn set(layer: &mut Layer, key: &'static Key, name: &str, value: &str) {
+    let port_optional = key.short_variable == Some(name);
+    match key.kind.parse(value, port_optional) {
+        Ok(value) => {
+            layer.assignments.push(Assignment { key, value, origin: Origin::Variable(name.to_owned()) });
+        }
+        Err(mismatch) => layer.problems.push(
+            Problem::error(file::code(mismatch.reason), format!("{name}: {}", mismatch.what))
+                .at(Place::variable(name, value))
+                .fix(mismatch.fix),
+        ),
+    }
+    if name == NODE_ID {
+        layer.problems.push(
+            Problem::warning(Code::NodeIdAlone, format!("{NODE_ID} is set, and no cluster is configured"))
+                .at(Place::variable(name, value))
+                .why("this starts a single node, which has this number and no peers")
+                .fix(format!("nothing, if that is what you want; a single node does not need {NODE_ID}")),
+        );
+    }
+}
+
+fn old_name(layer: &mut Layer, fate: Fate, name: &str, value: &str) {
+    let place = Place::variable(name, value);
+    match fate {
+        Fate::Cluster => layer.problems.push(
+            Problem::error(Code::Cluster, format!("{name} asks for a cluster, and this build runs single nodes only"))
+                .at(place)
+                .why("a node that ignored it would keep one copy of what you want kept several times")
+                .fix(format!("unset {name} to run one node")),
+        ),
+        Fate::Refused(fix) => layer.problems.push(
+            Problem::error(Code::OldNameRefused, format!("{name} is not a name of this server"))
+                .at(place)
+                .why("it would be ignored, and you would have a setting that you do not have")
+                .fix(fix),
+        ),
+        Fate::Sets(path, part, replacement) => {
+            let key = schema::find(path).expect("old names set keys that exist");
+            match address_part(part, value) {
+                Ok(value) => {
+                    layer.assignments.push(Assignment { key, value, origin: Origin::Variable(name.to_owned()) });
+                    layer.problems.push(
+                        Problem::warning(Code::OldName, format!("{name} is an old name; it still works"))
+                            .at(place)
+                            .why(READ_ON)
+                            .fix(format!("set {replacement} instead")),
+                    );
+                }
+                Err(what) => layer.problems.push(
+                    Problem::error(Code::Malformed, format!("{name}: {what}"))
+                        .at(place)
+                        .fix(format!("set {replacement} instead")),
+                ),
+            }
+        }
+    }
+}
+
+fn unknown(layer: &mut Layer, name: &str, value: &str, strict: bool) {
+    let what = format!("unknown environment variable {name}");
+    let problem = if strict {
+        Problem::error(Code::UnknownVariable, what)
+    } else {
+        Problem::warning(Code::UnknownVariable, what)
+    };
+    let known = names();
+    let fix = match closest(name, known.iter().map(|(name, _)| name.as_str())) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "unset it; `chronik-server config env` lists every variable that is read".to_owned(),
+    };
+    layer.problems.push(problem.at(Place::variable(name, value)).why("nothing reads it").fix(fix));
+}
+
+/// Two variables for one key: nobody could tell which one was meant.
+fn given_twice(layer: &mut Layer, variables: &[(String, String)]) {
+    let value_of = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value);
+    for key in KEYS {
+        let Some(short) = key.short_variable else { continue };
+        let long = key.variable();
+        if let (Some(a), Some(b)) = (value_of(short), value_of(&long)) {
+            layer.problems.push(
+                Problem::error(Code::GivenTwice, format!("{short} and {long} both set `{}`", key.toml_path()))
+                    .at(Place::variable(short, a))
+                    .at(Place::variable(&long, b))
+                    .fix(format!("unset one of them, {long} for example")),
+            );
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Names that are not keys of this build but that people will write: parts of a cluster's configuration, names of
+//! earlier servers, and Kafka's names for things that are called otherwise here. Each is answered with the right name.
+
+/// A variable or flag of an earlier server.
+pub(crate) struct OldName {
+    pub(crate) name: &'static str,
+    pub(crate) fate: Fate,
+}
+
+/// What becomes of an old name on a single node.
+#[derive(Clone, Copy)]
+pub(crate) enum Fate {
+    /// Honoured with a warning: sets the key with this path; the text shows the replacement.
+    Sets(&'static str, Part, &'static str),
+    /// Only means something in a cluster.
+    Cluster,
+    /// Cannot be honoured; the text is the fix.
+    Refused(&'static str),
+}
+
+/// Which part of an address an old name set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Port,
+}
+
+use Fate::{Cluster, Refused, Sets};
+
+const NO_HTTP: &str = "unset it: this build has no HTTP port (metrics, search, admin)";
+
+pub(crate) static OLD_VARIABLES: &[OldName] = &[
+    old("CHRONIK_KAFKA_PORT", Sets("node.addresses.kafka", Part::Port, "CHRONIK_BIND=HOST:PORT")),
+    old("CHRONIK_REPLICATION_FOLLOWERS", Cluster),
+    old("CHRONIK_WAL_RECEIVER_ADDR", Cluster),
+    old("CHRONIK_WAL_RECEIVER_PORT", Cluster),
+    old("CHRONIK_RAFT_ADDR", Cluster),
+    old("CHRONIK_RAFT_PEERS", Cluster),
+    old("CHRONIK_CLUSTER_PEERS", Cluster),
+    old("CHRONIK_CLUSTER_DISCOVERY_MODE", Cluster),
+    old("CHRONIK_CLUSTER_DNS_SERVICE", Cluster),
+    old("CHRONIK_CLUSTER_ENABLED", Cluster),
+    old("CHRONIK_FOLLOWER_DISCOVERY_INTERVAL_SECS", Cluster),
+    old("CHRONIK_BIND_ADDR", Refused("set CHRONIK_BIND instead (host or host:port)")),
+    old("CHRONIK_ADVERTISED_ADDR", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
+    old("CHRONIK_ADVERTISED_ADDRESS", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
+    old("CHRONIK_ADVERTISED_HOST", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
+    old("CHRONIK_ADVERTISED_PORT", Refused("set CHRONIK_ADVERTISE=HOST:PORT instead")),
+    old("CHRONIK_ADVERTISED_LISTENERS", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
+    old("CHRONIK_LISTENERS", Refused("set CHRONIK_BIND instead (host or host:port)")),
+    old("CHRONIK_BROKER_ID", Refused("set CHRONIK_NODE_ID instead")),
+    old("CHRONIK_METRICS_PORT", Refused(NO_HTTP)),
+    old("CHRONIK_ADMIN_PORT", Refused(NO_HTTP)),
+    old("CHRONIK_SEARCH_PORT", Refused(NO_HTTP)),
+];
+
+const fn old(name: &'static str, fate: Fate) -> OldName {
+    OldName { name, fate }
+}
+
+/// Paths of the file that describe a cluster, or a service that this build does not have.
+pub(crate) static OTHER_BUILDS: &[(&str, OtherBuild)] = &[
+    ("replication_factor", OtherBuild::Cluster),
+    ("min_insync_replicas", OtherBuild::Cluster),
+    ("peers", OtherBuild::Cluster),
+    ("raft", OtherBuild::Cluster),
+    ("replication", OtherBuild::Cluster),
+    ("cluster", OtherBuild::Cluster),
+    ("node.addresses.wal", OtherBuild::Cluster),
+    ("node.addresses.raft", OtherBuild::Cluster),
+    ("node.advertise.wal", OtherBuild::Cluster),
+    ("node.advertise.raft", OtherBuild::Cluster),
+    ("node.addresses.metrics", OtherBuild::Http),
+    ("node.addresses.search", OtherBuild::Http),
+];
+
+/// Which missing feature a path asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtherBuild {
+    Cluster,
+    Http,
+}
+
+/// Kafka's names for what is set under another name here.
+static KAFKA_ELSEWHERE: &[(&str, &str)] = &[
+    ("broker.id", "set `node_id` at the top of the file"),
+    ("node.id", "set `node_id` at the top of the file"),
+    ("listeners", "set `kafka` in [node.addresses]"),
+    ("advertised.listeners", "set `kafka` in [node.advertise]"),
+    ("advertised.host.name", "set `kafka` in [node.advertise]"),
+    ("advertised.port", "set `kafka` in [node.advertise]"),
+    ("host.name", "set `kafka` in [node.addresses]"),
+    ("port", "set `kafka` in [node.addresses]"),
+    ("log.dir", "set `data_dir` at the top of the file"),
+    ("log.dirs", "set `data_dir` at the top of the file; there is one"),
+    ("max.connections", "set `max_connections` in [limits]"),
+    ("queued.max.request.bytes", "set `request_memory` in [limits]"),
+    ("num.network.threads", "set `threads` in [limits]"),
+    ("num.io.threads", "set `threads` in [limits]"),
+    ("log.flush.interval.ms", "set `sync` and `sync_interval` in [storage]"),
+    ("log.flush.interval.messages", "set `sync` and `sync_interval` in [storage]"),
+    ("log.flush.scheduler.interval.ms", "set `sync` and `sync_interval` in [storage]"),
+    ("zookeeper.connect", "remove it: there is no ZooKeeper"),
+    ("process.roles", "remove it: a node has every role"),
+    ("default.replication.factor", "remove it: this build runs single nodes, so a partition has one replica"),
+    ("min.insync.replicas", "remove it: this build runs single nodes, so a partition has one replica"),
+    ("offsets.topic.replication.factor", "remove it: this build runs single nodes, so a partition has one replica"),
+    ("compression.type", "remove it: records keep the compression of their producer"),
+];
+
+/// What to do instead of a Kafka setting that has another name here.
+pub(crate) fn kafka_elsewhere(name: &str) -> Option<&'static str> {
+    KAFKA_ELSEWHERE.iter().find(|(kafka, _)| *kafka == name).map(|(_, fix)| *fix)
+}
+
+/// Whether a variable was put there by Kubernetes for a service whose name begins with `chronik`.
+pub(crate) fn is_service_link(name: &str, value: &str) -> bool {
+    if name.ends_with("_SERVICE_HOST") || name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
+        return true;
+    }
+    if name.ends_with("_PORT") {
+        return value.starts_with("tcp://") || value.starts_with("udp://");
+    }
+    let Some((_, link)) = name.rsplit_once("_PORT_") else { return false };
+    let mut words = link.split('_');
+    let numbered = words.next().is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let protocol = matches!(words.next(), Some("TCP" | "UDP" | "SCTP"));
+    numbered && protocol && matches!(words.next(), None | Some("PROTO" | "PORT" | "ADDR"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_links_are_told_from_settings() {
+        for (name, value) in [
+            ("CHRONIK_SERVICE_HOST", "10.0.0.1"),
+            ("CHRONIK_HEADLESS_SERVICE_PORT_KAFKA", "9092"),
+            ("CHRONIK_PORT", "tcp://10.0.0.1:9092"),
+            ("CHRONIK_KAFKA_PORT", "tcp://10.0.0.1:9092"),
+            ("CHRONIK_PORT_9092_TCP", "tcp://10.0.0.1:9092"),
+            ("CHRONIK_PORT_9092_TCP_ADDR", "10.0.0.1"),
+        ] {
+            assert!(is_service_link(name, value), "{name}");
+        }
+        for (name, value) in [("CHRONIK_KAFKA_PORT", "9092"), ("CHRONIK_NODE_ID", "1"), ("CHRONIK_PORT_X", "1")] {
+            assert!(!is_service_link(name, value), "{name}");
+        }
+    }
+}

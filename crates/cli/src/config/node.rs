@@ -1,0 +1,55 @@
+//! From settings to what the broker is given: the one place where keys are read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chronik_broker::{Config, SyncPolicy};
+
+use super::problem::Problem;
+use super::schema::{self, KEYS};
+use super::settings::{Origin, Settings};
+use super::{addresses, contradiction};
+
+/// Reads the settings into the broker's form; what cannot be is added to `problems`.
+pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>) -> Config {
+    let listen = addresses::listen(settings, problems);
+    let advertise = addresses::advertise(settings, problems);
+    let session_bounds = ["kafka.group.min.session.timeout.ms", "kafka.group.max.session.timeout.ms"]
+        .map(|path| schema::find(path).expect("both are in the schema"));
+    problems.extend(contradiction(session_bounds[0], session_bounds[1], settings));
+    Config {
+        node_id: number(settings.integer(&schema::NODE_ID)),
+        data_dir: PathBuf::from(settings.text(&schema::DATA_DIR)),
+        listen,
+        advertise,
+        sync: match settings.text(&schema::SYNC) {
+            "commit" => SyncPolicy::Commit,
+            _ => SyncPolicy::Interval,
+        },
+        sync_interval_ms: settings.duration_ms(&schema::SYNC_INTERVAL),
+        wal_file_bytes: settings.bytes(&schema::WAL_FILE_SIZE),
+        checkpoint_distance_bytes: settings.bytes(&schema::CHECKPOINT_DISTANCE),
+        disk_reserve_bytes: settings.bytes(&schema::DISK_RESERVE),
+        connections_max: number(settings.integer(&schema::MAX_CONNECTIONS)),
+        request_memory_bytes: number(settings.bytes(&schema::REQUEST_MEMORY)),
+        reactors: number(settings.integer(&schema::THREADS)),
+        kafka: kafka(settings),
+    }
+}
+
+/// Kafka's settings that somebody set; the broker knows the defaults.
+fn kafka(settings: &Settings) -> BTreeMap<String, String> {
+    KEYS.iter()
+        .filter(|key| key.is_kafka())
+        .filter_map(|key| {
+            let entry = settings.entry(key);
+            let value = entry.value.as_ref().filter(|_| entry.origin != Origin::Default)?;
+            Some((key.name.to_owned(), value.to_string()))
+        })
+        .collect()
+}
+
+/// A number whose bounds the schema has checked.
+fn number<A, B: TryFrom<A>>(from: A) -> B {
+    B::try_from(from).unwrap_or_else(|_| unreachable!("the schema keeps numbers within the bounds of their use"))
+}

@@ -1,0 +1,172 @@
+//! Output: tables with upper-case headers and two-space gutters, JSON as one document, YAML of the same; problems on
+//! standard error.
+
+use std::io::Write;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::arguments::Output;
+use crate::config::problem::{Problem, Severity};
+use crate::config::schema::{KEYS, Key};
+use crate::config::settings::{Origin, Settings};
+use crate::config::value::Value;
+use crate::config::{Loaded, variable_names};
+use crate::exit::Exit;
+
+/// Tells `problems` on standard error, warnings first as they came, and how many errors there are.
+pub(crate) fn problems(problems: &[Problem]) {
+    let mut stderr = std::io::stderr().lock();
+    for problem in problems {
+        let _ = writeln!(stderr, "{problem}");
+    }
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    if errors > 1 {
+        let _ = writeln!(stderr, "{errors} errors; nothing was started");
+    }
+}
+
+/// The value of every key.
+pub(crate) fn settings(settings: &Settings, origin: bool, output: Output) -> Exit {
+    if output == Output::Table {
+        let mut header = vec!["KEY", "VALUE"];
+        header.extend(origin.then_some("ORIGIN"));
+        let rows = KEYS.iter().map(|key| {
+            let entry = settings.entry(key);
+            let mut row = vec![key.toml_path(), value_text(key, entry.value.as_ref())];
+            row.extend(origin.then(|| entry.origin.to_string()));
+            row
+        });
+        table(&header, rows.collect());
+        return Exit::Done;
+    }
+    let mut root = Map::new();
+    for key in KEYS {
+        table_of(&mut root, key.table).insert(key.name.to_owned(), setting_json(settings, key, origin));
+    }
+    document(&Json::Object(root), output);
+    Exit::Done
+}
+
+/// The object for a table of the file, made where it is missing: JSON has the shape of the file.
+fn table_of<'a>(root: &'a mut Map<String, Json>, table: &str) -> &'a mut Map<String, Json> {
+    table.split('.').filter(|name| !name.is_empty()).fold(root, |object, name| {
+        let inner = object.entry(name).or_insert_with(|| json!({}));
+        inner.as_object_mut().expect("no key has the name of a table")
+    })
+}
+
+fn value_text(key: &Key, value: Option<&Value>) -> String {
+    match value {
+        Some(value) => value.to_string(),
+        None => format!("- ({})", key.unset),
+    }
+}
+
+fn setting_json(settings: &Settings, key: &Key, origin: bool) -> Json {
+    let entry = settings.entry(key);
+    let value = match &entry.value {
+        None => Json::Null,
+        Some(Value::Boolean(flag)) => json!(flag),
+        Some(Value::Integer(number)) => json!(number),
+        Some(other) => json!(other.to_string()),
+    };
+    if !origin {
+        return value;
+    }
+    let (layer, place) = match &entry.origin {
+        Origin::Default => ("default", Json::Null),
+        Origin::File { file, line } => ("file", json!(format!("{file}:{line}"))),
+        Origin::Variable(name) => ("env", json!(name)),
+        Origin::Flag(flag) => ("flag", json!(flag)),
+    };
+    json!({ "value": value, "origin": layer, "place": place })
+}
+
+/// Every variable that is read.
+pub(crate) fn variables(output: Output) -> Exit {
+    let names = variable_names();
+    let about = |key: Option<&'static Key>| match key {
+        Some(key) => (key.toml_path(), key.default.unwrap_or("-").to_owned()),
+        None => ("(the configuration file)".to_owned(), "-".to_owned()),
+    };
+    if output == Output::Table {
+        let rows = names.iter().map(|(name, key)| {
+            let (path, default) = about(*key);
+            vec![name.clone(), path, default]
+        });
+        table(&["VARIABLE", "KEY", "DEFAULT"], rows.collect());
+        return Exit::Done;
+    }
+    let entries = names.iter().map(|(name, key)| {
+        let path = key.map(|key| key.toml_path());
+        json!({ "variable": name, "key": path, "default": key.and_then(|key| key.default) })
+    });
+    document(&Json::Array(entries.collect()), output);
+    Exit::Done
+}
+
+/// Where the configuration came from, in a few words.
+pub(crate) fn source(loaded: &Loaded) -> String {
+    let from = |wanted: fn(&Origin) -> bool| {
+        KEYS.iter().filter(|key| wanted(&loaded.settings.entry(key).origin)).count()
+    };
+    let mut parts: Vec<String> = loaded.file.iter().map(|path| format!("file {}", path.display())).collect();
+    for (count, one, many) in [
+        (from(|origin| matches!(origin, Origin::Variable(_))), "environment variable", "environment variables"),
+        (from(|origin| matches!(origin, Origin::Flag(_))), "flag", "flags"),
+    ] {
+        match count {
+            0 => {}
+            1 => parts.push(format!("1 {one}")),
+            _ => parts.push(format!("{count} {many}")),
+        }
+    }
+    if parts.is_empty() { "defaults".to_owned() } else { parts.join(", ") }
+}
+
+/// Prints one document as JSON or YAML.
+pub(crate) fn document(document: &Json, output: Output) {
+    match output {
+        Output::Yaml => print!("{}", yaml(document)),
+        _ => println!("{document:#}"),
+    }
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+fn table(header: &[&str], rows: Vec<Vec<String>>) {
+    let header: Vec<String> = header.iter().map(|&word| word.to_owned()).collect();
+    let width = |column: usize| {
+        rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut stdout = std::io::stdout().lock();
+    for row in [&header].into_iter().chain(&rows) {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(stdout, "{}", cells.join("  ").trim_end());
+    }
+}
+
+/// YAML of objects, and of a list of flat ones. Scalars are written as JSON writes them, which YAML reads alike.
+fn yaml(document: &Json) -> String {
+    match document {
+        Json::Object(map) => yaml_map(map, ""),
+        Json::Array(items) => items.iter().map(yaml_item).collect(),
+        scalar => format!("{scalar}\n"),
+    }
+}
+
+fn yaml_item(item: &Json) -> String {
+    let Json::Object(map) = item else { return format!("- {item}\n") };
+    yaml_map(map, "  ").replacen("  ", "- ", 1)
+}
+
+fn yaml_map(map: &Map<String, Json>, indent: &str) -> String {
+    let entry = |(key, value): (&String, &Json)| {
+        let key = Json::String(key.clone());
+        match value {
+            Json::Object(inner) => format!("{indent}{key}:\n{}", yaml_map(inner, &format!("{indent}  "))),
+            scalar => format!("{indent}{key}: {scalar}\n"),
+        }
+    };
+    map.iter().map(entry).collect()
+}
