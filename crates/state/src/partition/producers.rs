@@ -159,10 +159,11 @@ impl Producers {
     pub fn truncate_to(&mut self, end_offset: Offset) -> Truncated {
         let mut outcome = Truncated::Exact;
         self.states.retain(|_, state| {
-            if state.truncate_to(end_offset) {
+            let forgot = state.truncate_to(end_offset);
+            if forgot {
                 outcome = Truncated::RebuildFromLog;
             }
-            !state.batches.is_empty()
+            !(forgot && state.batches.is_empty())
         });
         outcome
     }

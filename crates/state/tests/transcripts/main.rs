@@ -1,0 +1,21 @@
+//! Transcripts: the machines of this crate, spoken to at their public boundary.
+//!
+//! `testdata/<machine>/*.txt` holds commands and everything the machine said; each file is run against a fresh machine
+//! and compared whole. `UPDATE_TRANSCRIPTS=1 cargo test -p chronik-state --test transcripts` writes down what the
+//! machines say now; the difference is then read like code.
+
+mod epochs;
+mod producers;
+mod script;
+
+use script::run_all;
+
+#[test]
+fn producers() {
+    run_all("producers", producers::Session::default);
+}
+
+#[test]
+fn epochs() {
+    run_all("epochs", epochs::Session::default);
+}
