@@ -1,1 +1,21 @@
 //! The node's record, write-ahead and metadata files: the only crate that opens them.
+//!
+//! A [`Storage`] holds all logs of a node; each [`PartitionLog`] appends through the one write-ahead log and
+//! reads from its segments and its tail. Nothing here starts a thread or waits for anyone: `commit`,
+//! `materialise`, `checkpoint` and `retention` are called by those who drive it.
+
+pub mod batch;
+mod chunk;
+pub mod disk;
+mod errors;
+mod partition;
+pub mod records;
+mod storage;
+mod wal;
+
+pub use chunk::ChunkSlice;
+pub use errors::{AppendError, Fatal, ReadError, StorageError};
+pub use partition::{Append, Appended, FileRange, LogConfig, PartitionLog, Piece, ReadOutcome, ReadRequest};
+pub use storage::{Recovered, Storage, StorageOptions};
+pub use wal::commit::Commit;
+pub use wal::{Lsn, SyncClass};

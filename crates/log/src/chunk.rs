@@ -1,0 +1,314 @@
+//! Memory that is written by many and read by many without a copy: aligned for direct I/O, shared by
+//! reference count, given out in disjoint ranges.
+//!
+//! A [`Chunk`] never gives out two ranges that overlap: [`ChunkWriter`] hands out each byte once, as a
+//! [`ChunkRange`] which alone may write it, and which turns into a [`ChunkSlice`] which may only be read.
+//! A [`SealedBlock`] becomes readable as a whole when the last range in it has been given up.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::disk::BLOCK_BYTES;
+
+/// Aligned memory of fixed size. The bytes are meaningless until a range over them is frozen.
+pub(crate) struct Chunk {
+    memory: Memory,
+    pool: Weak<ChunkPool>,
+}
+
+/// The allocation itself, which outlives the chunk when it goes back to the pool.
+struct Memory {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the memory is owned; who may touch which byte of it is what `ChunkRange` and `ChunkSlice` arrange.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(length: usize) -> Self {
+        let layout = Self::layout(length);
+        // SAFETY: the layout's size is not zero: `layout` asserts it.
+        let start = unsafe { alloc(layout) };
+        Memory { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), length }
+    }
+
+    fn layout(length: usize) -> Layout {
+        assert!(length > 0 && length.is_multiple_of(BLOCK_BYTES), "chunks are whole blocks");
+        Layout::from_size_align(length, BLOCK_BYTES).expect("a chunk is smaller than the address space")
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.length == 0 {
+            return;
+        }
+        // SAFETY: allocated in `new` with the same layout, freed once.
+        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.length)) }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            let empty = Memory { start: NonNull::dangling(), length: 0 };
+            pool.put(std::mem::replace(&mut self.memory, empty));
+        }
+    }
+}
+
+/// Keeps memory of the usual chunk size for the next one: freshly mapped pages cost more than the write itself.
+pub(crate) struct ChunkPool {
+    chunk_bytes: usize,
+    keep_max: usize,
+    free: Mutex<Vec<Memory>>,
+}
+
+impl ChunkPool {
+    pub(crate) fn new(chunk_bytes: usize, keep_max: usize) -> Arc<Self> {
+        Arc::new(ChunkPool { chunk_bytes, keep_max, free: Mutex::new(Vec::new()) })
+    }
+
+    /// A chunk of the usual size, or larger if `bytes` need it, as the writer of all of it.
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> ChunkWriter {
+        let pooled = if bytes <= self.chunk_bytes { self.free.lock().pop() } else { None };
+        let memory = pooled.unwrap_or_else(|| Memory::new(bytes.max(self.chunk_bytes).next_multiple_of(BLOCK_BYTES)));
+        ChunkWriter { chunk: Arc::new(Chunk { memory, pool: Arc::downgrade(self) }), next: 0 }
+    }
+
+    /// Gives back to the system what nobody needs just now.
+    pub(crate) fn trim(&self) {
+        let freed = std::mem::take(&mut *self.free.lock());
+        drop(freed);
+    }
+
+    /// Bytes kept for later.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.free.lock().len() * self.chunk_bytes
+    }
+
+    fn put(&self, memory: Memory) {
+        if memory.length != self.chunk_bytes {
+            return;
+        }
+        let mut free = self.free.lock();
+        if free.len() < self.keep_max {
+            free.push(memory);
+        }
+    }
+}
+
+/// The right to hand out a chunk's bytes, each once, in order.
+pub(crate) struct ChunkWriter {
+    chunk: Arc<Chunk>,
+    next: usize,
+}
+
+impl ChunkWriter {
+    /// Bytes not handed out yet.
+    pub(crate) fn remaining(&self) -> usize {
+        self.chunk.memory.length - self.next
+    }
+
+    /// The next `length` bytes, for the caller alone.
+    pub(crate) fn take(&mut self, length: usize) -> ChunkRange {
+        self.take_counted(length, &Arc::default())
+    }
+
+    /// Opens a block at the next byte, which gets every range that is handed out until it is sealed.
+    pub(crate) fn open_block(self) -> BlockWriter {
+        BlockWriter { start: self.next, writer: self, outstanding: Arc::default() }
+    }
+
+    fn take_counted(&mut self, length: usize, outstanding: &Arc<AtomicU32>) -> ChunkRange {
+        assert!(length <= self.remaining(), "a chunk gives out its own bytes only");
+        let start = self.next;
+        self.next += length;
+        ChunkRange { chunk: Arc::clone(&self.chunk), start, length, ticket: Ticket::new(outstanding) }
+    }
+}
+
+/// A run of ranges that will be written to disk in one piece.
+pub(crate) struct BlockWriter {
+    writer: ChunkWriter,
+    start: usize,
+    /// Ranges handed out and not frozen yet.
+    outstanding: Arc<AtomicU32>,
+}
+
+impl BlockWriter {
+    /// Bytes handed out so far.
+    pub(crate) fn length(&self) -> usize {
+        self.writer.next - self.start
+    }
+
+    /// Bytes the chunk still has.
+    pub(crate) fn remaining(&self) -> usize {
+        self.writer.remaining()
+    }
+
+    /// The next `length` bytes of the block.
+    pub(crate) fn take(&mut self, length: usize) -> ChunkRange {
+        self.writer.take_counted(length, &self.outstanding)
+    }
+
+    /// Ends the block, padded with zeros to whole disk blocks; the rest of the chunk is for the next one.
+    pub(crate) fn seal(mut self) -> (SealedBlock, ChunkWriter) {
+        let padding = self.length().next_multiple_of(BLOCK_BYTES) - self.length();
+        let mut range = self.take(padding);
+        range.fill_zero();
+        drop(range);
+        let block = SealedBlock {
+            chunk: Arc::clone(&self.writer.chunk),
+            start: self.start,
+            length: self.length(),
+            outstanding: self.outstanding,
+        };
+        (block, self.writer)
+    }
+}
+
+/// A block that gets no more ranges, some of which may still be being filled.
+pub(crate) struct SealedBlock {
+    chunk: Arc<Chunk>,
+    start: usize,
+    length: usize,
+    outstanding: Arc<AtomicU32>,
+}
+
+impl SealedBlock {
+    /// Bytes, a multiple of a disk block.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The whole block, once everyone has filled his range: those are copies in memory, so it spins.
+    pub(crate) fn wait(self) -> ChunkSlice {
+        let mut turns = 0_u32;
+        while self.outstanding.load(Ordering::Acquire) != 0 {
+            turns += 1;
+            if turns < 64 { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        ChunkSlice { chunk: self.chunk, start: self.start, length: self.length }
+    }
+}
+
+/// Counts a range as outstanding for as long as it lives.
+struct Ticket(Arc<AtomicU32>);
+
+impl Ticket {
+    fn new(outstanding: &Arc<AtomicU32>) -> Self {
+        outstanding.fetch_add(1, Ordering::Relaxed);
+        Ticket(Arc::clone(outstanding))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Bytes of a chunk that only this value can reach.
+pub(crate) struct ChunkRange {
+    chunk: Arc<Chunk>,
+    start: usize,
+    length: usize,
+    ticket: Ticket,
+}
+
+impl ChunkRange {
+    /// Fills the range from `source`, which must be as long.
+    pub(crate) fn fill(&mut self, source: &[u8]) {
+        assert_eq!(source.len(), self.length, "a range is filled whole");
+        // SAFETY: the range lies within the allocation (`take_counted`), no one else can reach it, and
+        // `source` cannot overlap it for the same reason.
+        unsafe { std::ptr::copy_nonoverlapping(source.as_ptr(), self.pointer(), self.length) }
+    }
+
+    /// Fills the range with zeros.
+    pub(crate) fn fill_zero(&mut self) {
+        // SAFETY: as in `fill`.
+        unsafe { std::ptr::write_bytes(self.pointer(), 0, self.length) }
+    }
+
+    /// The bytes, once they have been filled.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: within the allocation and reachable by this value alone. Bytes are plain data; every
+        // caller fills the range before it reads from it.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer(), self.length) }
+    }
+
+    /// Takes the first `length` bytes off.
+    pub(crate) fn split_front(&mut self, length: usize) -> ChunkRange {
+        assert!(length <= self.length, "a range is split within itself");
+        let start = self.start;
+        self.start += length;
+        self.length -= length;
+        ChunkRange { chunk: Arc::clone(&self.chunk), start, length, ticket: Ticket::new(&self.ticket.0) }
+    }
+
+    /// Gives up writing: from here on the bytes never change and may be shared. They must have been filled.
+    pub(crate) fn freeze(self) -> ChunkSlice {
+        ChunkSlice { chunk: self.chunk, start: self.start, length: self.length }
+    }
+
+    fn pointer(&self) -> *mut u8 {
+        // SAFETY: `start` is within the allocation.
+        unsafe { self.chunk.memory.start.as_ptr().add(self.start) }
+    }
+}
+
+/// Bytes of a chunk that never change again, shared by reference count: how the tail of a log is read.
+#[derive(Clone)]
+pub struct ChunkSlice {
+    chunk: Arc<Chunk>,
+    start: usize,
+    length: usize,
+}
+
+impl ChunkSlice {
+    /// Part of it, without a copy.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> ChunkSlice {
+        assert!(range.start <= range.end && range.end <= self.length, "a slice is taken within itself");
+        ChunkSlice { chunk: Arc::clone(&self.chunk), start: self.start + range.start, length: range.len() }
+    }
+
+    /// One slice over both if `next` follows this one directly in the same chunk.
+    pub(crate) fn join(&self, next: &ChunkSlice) -> Option<ChunkSlice> {
+        let adjacent = Arc::ptr_eq(&self.chunk, &next.chunk) && self.start + self.length == next.start;
+        adjacent.then(|| ChunkSlice {
+            chunk: Arc::clone(&self.chunk),
+            start: self.start,
+            length: self.length + next.length,
+        })
+    }
+}
+
+impl std::ops::Deref for ChunkSlice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: within the allocation, filled before it was frozen, and never written since.
+        unsafe { std::slice::from_raw_parts(self.chunk.memory.start.as_ptr().add(self.start), self.length) }
+    }
+}
+
+impl AsRef<[u8]> for ChunkSlice {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<ChunkSlice> for bytes::Bytes {
+    fn from(slice: ChunkSlice) -> Self {
+        bytes::Bytes::from_owner(slice)
+    }
+}

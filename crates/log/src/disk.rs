@@ -1,0 +1,86 @@
+//! What the log asks of a disk: the one seam between it and files.
+//!
+//! Two implementations: [`RealDisk`] here, and the simulator's, which loses what was not synced.
+//! The contract every implementation keeps, and the log relies on:
+//! - what was written is durable only after `sync` (or by `write_durable`) has returned `Ok`;
+//! - a created, renamed or removed name is durable only after `sync_directory` of its parent;
+//! - after a failed sync nothing may be assumed about what was written since the last good one;
+//! - overwriting bytes that were written or allocated before needs no new space.
+
+use std::any::Any;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+mod real;
+
+pub use real::RealDisk;
+
+/// A shared handle on an open file.
+pub type FileHandle = Arc<dyn DiskFile>;
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Must exist; reading only.
+    Read,
+    /// Reading and writing through the page cache; created when missing.
+    Write,
+    /// Reading and writing past the page cache where the file system allows it: position, length and
+    /// memory of every read and write are multiples of [`BLOCK_BYTES`]. Created when missing.
+    Wal,
+}
+
+/// What direct I/O is aligned to, in bytes.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// A file system, or something that behaves like one.
+pub trait Disk: Send + Sync {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<FileHandle>;
+    /// Creates a directory and its parents; fine if it exists. Names are durable after syncing the parents.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// The names in a directory, in no particular order.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Gives a file another name, replacing what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file. Handles that are open go on working.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Bytes that can still be written by this process in the file system of `path`.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Takes the lock file `path` for as long as the returned value lives.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another process holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync {
+    /// Reads up to `buffer.len()` bytes at `position`; fewer only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `buffers` one after another at `position`.
+    fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()>;
+    /// Writes, and returns when what was written here is durable. Says nothing about earlier writes.
+    fn write_durable(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()>;
+    /// Makes everything written so far durable, and the length with it (`fdatasync`).
+    fn sync(&self) -> io::Result<()>;
+    /// Sets aside space so that writes below `length` cannot run out of it. The length becomes at least that.
+    fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Cuts or extends the file.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// The descriptor, where there is one, for `sendfile`.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// True for the errors that mean "no space", which pass by themselves, unlike all others.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,282 @@
+//! The node's one write-ahead log: every append of every partition goes through it.
+//!
+//! ```text
+//!  append ── reserve (short lock) ── copy ──┐            chunk in memory ─► tail of the log
+//!  append ── reserve ── copy ───────────────┤                 │ commit: one write, one sync
+//!  append ── reserve ── copy ───────────────┘                 ▼
+//!                                           file header │ block │ block │ block │ (prewritten)
+//! ```
+//!
+//! An entry's bytes are copied once, into the chunk from which they are written to disk and from which
+//! consumers at the tail are served. Positions: `durable ≤ written ≤ appended`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use chronik_state::ids::{LogId, TimestampMs};
+use parking_lot::Mutex;
+
+use crate::chunk::{BlockWriter, ChunkPool, ChunkRange, ChunkSlice, ChunkWriter, SealedBlock};
+use crate::disk::{BLOCK_BYTES, Disk};
+use crate::errors::Fatal;
+
+pub(crate) mod commit;
+pub(crate) mod entry;
+pub(crate) mod files;
+pub(crate) mod recover;
+
+pub use entry::Lsn;
+use entry::{BLOCK_HEADER_BYTES, ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES};
+use files::{Spare, WalFile};
+
+/// When an append counts as acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SyncClass {
+    /// When it is on disk: the commit that writes it syncs it.
+    #[default]
+    Commit,
+    /// When it is written; a timer syncs later (Kafka's own habit).
+    Interval,
+}
+
+/// How the write-ahead log is laid out.
+#[derive(Debug, Clone)]
+pub(crate) struct WalOptions {
+    pub(crate) directory: PathBuf,
+    /// Size of a file; one is made larger only for a batch that needs it.
+    pub(crate) file_bytes: u64,
+    /// What the end of each file keeps for metadata when the disk is full.
+    pub(crate) reserve_bytes: u64,
+    /// Mixed into each file's salt.
+    pub(crate) seed: u64,
+}
+
+/// See the module.
+pub(crate) struct Wal {
+    disk: Arc<dyn Disk>,
+    options: WalOptions,
+    pool: Arc<ChunkPool>,
+    placing: Mutex<Placing>,
+    writer: Mutex<commit::Writer>,
+    /// Files that hold entries since the last checkpoint, oldest first, the current one last.
+    files: Mutex<files::Files>,
+    appended: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    fatal: OnceLock<Fatal>,
+}
+
+/// Where the next entry goes: the only state that all partitions share on the append path.
+struct Placing {
+    next_lsn: Lsn,
+    file: Arc<WalFile>,
+    /// Where in `file` the next block begins.
+    position: u64,
+    spares: Vec<Spare>,
+    chunk: Option<ChunkWriter>,
+    open: Option<OpenBlock>,
+    sealed: Vec<PlacedBlock>,
+}
+
+/// A block that still takes entries.
+struct OpenBlock {
+    memory: BlockWriter,
+    header: ChunkRange,
+    lsn: Lsn,
+    entries: u32,
+    class: SyncClass,
+}
+
+/// A block with its place on disk, waiting for a commit.
+struct PlacedBlock {
+    memory: SealedBlock,
+    header: ChunkRange,
+    file: Arc<WalFile>,
+    position: u64,
+    lsn: Lsn,
+    payload_bytes: u32,
+    entries: u32,
+    class: SyncClass,
+}
+
+/// A place for one entry, to be filled outside the lock.
+pub(crate) struct Reserved {
+    range: ChunkRange,
+    lsn: Lsn,
+    salt: u64,
+}
+
+/// What to append, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewEntry {
+    pub(crate) kind: EntryKind,
+    pub(crate) log: LogId,
+    pub(crate) now_ms: TimestampMs,
+    pub(crate) payload_bytes: usize,
+    pub(crate) class: SyncClass,
+    /// May use the space kept for metadata.
+    pub(crate) privileged: bool,
+}
+
+/// An entry that has its place in the log.
+pub(crate) struct Written {
+    /// The payload, in the memory it will be written from.
+    pub(crate) payload: ChunkSlice,
+    /// Where the entry begins.
+    pub(crate) lsn: Lsn,
+    /// What must be durable for the entry to be: where it ends.
+    pub(crate) end_lsn: Lsn,
+}
+
+/// Why an entry found no place.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ReserveError {
+    #[error("no space left for the write-ahead log")]
+    Full,
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+impl Wal {
+    /// Where the next entry would begin.
+    pub(crate) fn appended_lsn(&self) -> Lsn {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Everything before this has been given to the operating system.
+    pub(crate) fn written_lsn(&self) -> Lsn {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Everything before this survives a power cut.
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<ChunkPool> {
+        &self.pool
+    }
+
+    /// Why the log has stopped for good, if it has.
+    pub(crate) fn fatal(&self) -> Option<&Fatal> {
+        self.fatal.get()
+    }
+
+    /// Stops the log for good; the first reason stands.
+    pub(crate) fn stop(&self, reason: Fatal) -> Fatal {
+        self.fatal.get_or_init(|| reason).clone()
+    }
+
+    /// Gives an entry its place. The caller keeps its own log locked, so that one log's entries stand in
+    /// the order of its decisions.
+    pub(crate) fn reserve(&self, entry: &NewEntry) -> Result<Reserved, ReserveError> {
+        loop {
+            if let Some(fatal) = self.fatal() {
+                return Err(fatal.clone().into());
+            }
+            if let Some(reserved) = self.try_reserve(entry) {
+                return Ok(reserved);
+            }
+            self.secure_space(entry)?;
+        }
+    }
+
+    /// Copies the payload to its place, lets `patch` change it there, and seals the entry.
+    pub(crate) fn write(&self, reserved: Reserved, entry: &NewEntry, payload: &[u8], patch: impl FnOnce(&mut [u8])) -> Written {
+        let Reserved { mut range, lsn, salt } = reserved;
+        let mut header = range.split_front(ENTRY_HEADER_BYTES);
+        range.fill(payload);
+        patch(range.bytes_mut());
+        header.fill_zero();
+        EntryHeader {
+            kind: entry.kind,
+            log: entry.log,
+            lsn,
+            appended_ms: entry.now_ms,
+            payload_bytes: payload.len() as u32,
+        }
+        .write(header.bytes_mut(), salt, range.bytes_mut());
+        let end_lsn = lsn + (ENTRY_HEADER_BYTES + payload.len()) as u64;
+        Written { payload: range.freeze(), lsn, end_lsn }
+    }
+
+    /// Under the lock: a range of the open block, or of a new one; `None` when a file must be found first.
+    fn try_reserve(&self, entry: &NewEntry) -> Option<Reserved> {
+        let bytes = ENTRY_HEADER_BYTES + entry.payload_bytes;
+        let mut placing = self.placing.lock();
+        let tail = if entry.privileged { 0 } else { self.options.reserve_bytes };
+        if !placing.fits_open(bytes, tail) {
+            placing.seal_open();
+            if !placing.make_room(BLOCK_HEADER_BYTES + bytes, tail, &self.options) {
+                return None;
+            }
+            placing.open_block(BLOCK_HEADER_BYTES + bytes, &self.pool);
+        }
+        let reserved = placing.take(bytes, entry.class);
+        self.appended.store(placing.next_lsn, Ordering::Release);
+        Some(reserved)
+    }
+}
+
+impl Placing {
+    fn fits_open(&self, bytes: usize, tail: u64) -> bool {
+        let Some(open) = &self.open else { return false };
+        let on_disk = (open.memory.length() + bytes).next_multiple_of(BLOCK_BYTES) as u64;
+        open.memory.remaining() >= bytes && self.position + on_disk + tail <= self.file.length
+    }
+
+    /// Ends the open block and gives it its place in the file.
+    fn seal_open(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let payload_bytes = (open.memory.length() - BLOCK_HEADER_BYTES) as u32;
+        let (memory, chunk) = open.memory.seal();
+        self.chunk = (chunk.remaining() > 0).then_some(chunk);
+        let position = self.position;
+        self.position += memory.length() as u64;
+        self.sealed.push(PlacedBlock {
+            memory,
+            header: open.header,
+            file: Arc::clone(&self.file),
+            position,
+            lsn: open.lsn,
+            payload_bytes,
+            entries: open.entries,
+            class: open.class,
+        });
+    }
+
+    /// Makes sure that a block of `bytes` fits in the current file, going on to a spare one if need be.
+    fn make_room(&mut self, bytes: usize, tail: u64, options: &WalOptions) -> bool {
+        let on_disk = bytes.next_multiple_of(BLOCK_BYTES) as u64 + tail;
+        if self.position + on_disk <= self.file.length {
+            return true;
+        }
+        let needed = FILE_HEADER_BYTES as u64 + on_disk;
+        let Some(index) = self.spares.iter().position(|spare| spare.length >= needed) else { return false };
+        let spare = self.spares.remove(index);
+        self.file = Arc::new(WalFile::after(&self.file, spare, self.next_lsn, options));
+        self.position = FILE_HEADER_BYTES as u64;
+        true
+    }
+
+    fn open_block(&mut self, bytes: usize, pool: &Arc<ChunkPool>) {
+        let chunk = self.chunk.take().filter(|chunk| chunk.remaining() >= bytes.next_multiple_of(BLOCK_BYTES));
+        let chunk = chunk.unwrap_or_else(|| pool.take(bytes));
+        let mut memory = chunk.open_block();
+        let header = memory.take(BLOCK_HEADER_BYTES);
+        self.open = Some(OpenBlock { memory, header, lsn: self.next_lsn, entries: 0, class: SyncClass::Interval });
+    }
+
+    fn take(&mut self, bytes: usize, class: SyncClass) -> Reserved {
+        let open = self.open.as_mut().expect("a block was opened for this entry");
+        let range = open.memory.take(bytes);
+        open.entries += 1;
+        if class == SyncClass::Commit {
+            open.class = SyncClass::Commit;
+        }
+        let lsn = self.next_lsn;
+        self.next_lsn += bytes as u64;
+        Reserved { range, lsn, salt: self.file.salt }
+    }
+}

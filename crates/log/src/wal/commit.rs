@@ -1,0 +1,189 @@
+//! Group commit: everything that waits goes out in one write and one sync.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::entry::{BlockHeader, Lsn};
+use super::files::WalFile;
+use super::{PlacedBlock, SyncClass, Wal};
+use crate::chunk::ChunkSlice;
+use crate::errors::Fatal;
+
+/// What a call of [`Wal::commit`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// Nothing was waiting.
+    Idle,
+    /// Another thread is committing; what waits now may not be in what it writes, so look again when it is done.
+    Busy,
+    /// Everything that waited has been written, and what asked for it synced.
+    Done {
+        /// What is durable now.
+        durable_lsn: Lsn,
+    },
+}
+
+/// The one who writes: whoever holds it commits for everybody.
+pub(crate) struct Writer {
+    pub(super) file: Arc<WalFile>,
+    /// Something was written to `file` without a sync.
+    pub(super) unsynced: bool,
+}
+
+/// A block ready to be written.
+struct Outgoing {
+    bytes: ChunkSlice,
+    file: Arc<WalFile>,
+    position: u64,
+    end_lsn: Lsn,
+    class: SyncClass,
+}
+
+impl Wal {
+    /// Writes and syncs everything that has been appended, unless someone else is at it.
+    pub(crate) fn commit(&self) -> Result<Commit, Fatal> {
+        match self.writer.try_lock() {
+            Some(mut writer) => self.commit_as(&mut writer, false),
+            None => match self.fatal() {
+                Some(fatal) => Err(fatal.clone()),
+                None => Ok(Commit::Busy),
+            },
+        }
+    }
+
+    /// Makes everything appended so far durable, waiting for whoever is committing, and returns what is.
+    pub(crate) fn sync_all(&self) -> Result<Lsn, Fatal> {
+        let mut writer = self.writer.lock();
+        self.commit_as(&mut writer, true)?;
+        Ok(self.durable_lsn())
+    }
+
+    /// Makes everything written so far durable: the timer of those who do not wait for a sync.
+    pub(crate) fn sync_written(&self) -> Result<Lsn, Fatal> {
+        let mut writer = self.writer.lock();
+        self.check()?;
+        self.sync_writer(&mut writer)?;
+        Ok(self.durable_lsn())
+    }
+
+    /// True when something has been written without a sync, or waits to be.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.durable_lsn() < self.appended_lsn()
+    }
+
+    fn commit_as(&self, writer: &mut Writer, sync: bool) -> Result<Commit, Fatal> {
+        self.check()?;
+        let blocks = self.take_blocks();
+        if blocks.is_empty() && !(sync && writer.unsynced) {
+            return Ok(Commit::Idle);
+        }
+        let outgoing = self.finish(blocks);
+        let mut rest = outgoing.as_slice();
+        while let Some(first) = rest.first() {
+            let count = rest.iter().take_while(|block| Arc::ptr_eq(&block.file, &first.file)).count();
+            let (group, later) = rest.split_at(count);
+            self.write_group(writer, group, sync)?;
+            rest = later;
+        }
+        if sync {
+            self.sync_writer(writer)?;
+        }
+        Ok(Commit::Done { durable_lsn: self.durable_lsn() })
+    }
+
+    fn check(&self) -> Result<(), Fatal> {
+        self.fatal().map_or(Ok(()), |fatal| Err(fatal.clone()))
+    }
+
+    fn take_blocks(&self) -> Vec<PlacedBlock> {
+        let mut placing = self.placing.lock();
+        placing.seal_open();
+        std::mem::take(&mut placing.sealed)
+    }
+
+    /// Writes the headers and waits until every entry has been copied to its place.
+    fn finish(&self, blocks: Vec<PlacedBlock>) -> Vec<Outgoing> {
+        let synced_lsn = self.durable_lsn();
+        blocks.into_iter().map(|block| block.finish(synced_lsn)).collect()
+    }
+
+    /// One write for blocks that lie one after another in one file.
+    fn write_group(&self, writer: &mut Writer, group: &[Outgoing], sync: bool) -> Result<(), Fatal> {
+        let file = &group[0].file;
+        if !Arc::ptr_eq(file, &writer.file) {
+            writer.enter(self, file).map_err(|error| self.stop(Fatal::io("opening", &file.path, &error)))?;
+            self.durable.store(self.written_lsn(), Ordering::Release);
+        }
+        let durable = sync || group.iter().any(|block| block.class == SyncClass::Commit);
+        let joined = join(group);
+        let buffers: Vec<IoSlice<'_>> = joined.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let result = self.write_buffers(writer, &buffers, group[0].position, durable);
+        result.map_err(|error| self.stop(Fatal::io("writing", &file.path, &error)))?;
+        let end_lsn = group[group.len() - 1].end_lsn;
+        self.written.store(end_lsn, Ordering::Release);
+        if durable {
+            self.durable.store(end_lsn, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A durable write vouches for its own bytes only: if earlier ones wait for a sync, all get one.
+    fn write_buffers(&self, writer: &mut Writer, buffers: &[IoSlice<'_>], position: u64, durable: bool) -> io::Result<()> {
+        if durable && !writer.unsynced {
+            return writer.file.handle.write_durable(buffers, position);
+        }
+        writer.unsynced = true;
+        writer.file.handle.write_at(buffers, position)?;
+        if durable {
+            writer.file.handle.sync()?;
+            writer.unsynced = false;
+        }
+        Ok(())
+    }
+
+    fn sync_writer(&self, writer: &mut Writer) -> Result<(), Fatal> {
+        if writer.unsynced {
+            let written = self.written_lsn();
+            writer.file.handle.sync().map_err(|error| self.stop(Fatal::io("syncing", &writer.file.path, &error)))?;
+            writer.unsynced = false;
+            self.durable.store(written, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl PlacedBlock {
+    fn finish(self, synced_lsn: Lsn) -> Outgoing {
+        let mut header = self.header;
+        header.fill_zero();
+        BlockHeader {
+            salt: self.file.salt,
+            lsn: self.lsn,
+            payload_bytes: self.payload_bytes,
+            entries: self.entries,
+            synced_lsn,
+        }
+        .write(header.bytes_mut());
+        drop(header);
+        Outgoing {
+            bytes: self.memory.wait(),
+            file: self.file,
+            position: self.position,
+            end_lsn: self.lsn + u64::from(self.payload_bytes),
+            class: self.class,
+        }
+    }
+}
+
+/// Blocks that lie one after another in memory too are written as one buffer.
+fn join(group: &[Outgoing]) -> Vec<ChunkSlice> {
+    let mut joined: Vec<ChunkSlice> = Vec::with_capacity(group.len());
+    for block in group {
+        match joined.last().and_then(|last| last.join(&block.bytes)) {
+            Some(both) => *joined.last_mut().expect("there is a last one") = both,
+            None => joined.push(block.bytes.clone()),
+        }
+    }
+    joined
+}
