@@ -5,6 +5,7 @@
 //! machines say now; the difference is then read like code.
 
 mod epochs;
+mod leader;
 mod producers;
 mod script;
 
@@ -18,4 +19,9 @@ fn producers() {
 #[test]
 fn epochs() {
     run_all("epochs", epochs::Session::default);
+}
+
+#[test]
+fn leader() {
+    run_all("leader", leader::Session::default);
 }
