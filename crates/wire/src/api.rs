@@ -165,11 +165,7 @@ impl ApiKey {
 
     /// 2 in flexible versions, 1 before.
     pub const fn request_header_version(self, api_version: i16) -> i16 {
-        if api_version >= self.first_flexible_version() {
-            2
-        } else {
-            1
-        }
+        if api_version >= self.first_flexible_version() { 2 } else { 1 }
     }
 
     /// 1 in flexible versions, 0 before, and always 0 for ApiVersions (KIP-511).
@@ -215,13 +211,8 @@ pub struct AdvertisedApi {
 
 /// What a node with handlers for `registered` advertises, in the order of the API numbers.
 pub fn advertise(registered: impl IntoIterator<Item = ApiKey>) -> Vec<AdvertisedApi> {
-    let mut apis: Vec<_> = registered
-        .into_iter()
-        .map(|api_key| AdvertisedApi {
-            api_key,
-            versions: api_key.advertised(),
-        })
-        .collect();
+    let mut apis: Vec<_> =
+        registered.into_iter().map(|api_key| AdvertisedApi { api_key, versions: api_key.advertised() }).collect();
     apis.sort_by_key(|api| api.api_key);
     apis.dedup();
     apis
@@ -231,18 +222,13 @@ pub fn advertise(registered: impl IntoIterator<Item = ApiKey>) -> Vec<Advertised
 ///
 /// No features: `finalized_features_epoch` −1 says that none are known (KIP-584), and clients then assume none.
 pub fn api_versions_response(apis: &[AdvertisedApi]) -> ApiVersionsResponse {
-    message!(ApiVersionsResponse {
-        api_keys: apis.iter().map(advertised_line).collect()
-    })
+    message!(ApiVersionsResponse { api_keys: apis.iter().map(advertised_line).collect() })
 }
 
 /// The answer to ApiVersions in a version that is not served: `UNSUPPORTED_VERSION`, to be encoded as version 0, naming
 /// only the versions of ApiVersions itself so that the client can ask again (KIP-511).
 pub fn api_versions_unsupported() -> ApiVersionsResponse {
-    let own = AdvertisedApi {
-        api_key: ApiKey::ApiVersions,
-        versions: ApiKey::ApiVersions.advertised(),
-    };
+    let own = AdvertisedApi { api_key: ApiKey::ApiVersions, versions: ApiKey::ApiVersions.advertised() };
     message!(ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: vec![advertised_line(&own)],
@@ -272,18 +258,8 @@ mod tests {
             let (request, response) = (descriptor.request, descriptor.response);
             assert_eq!(request.name, format!("{api}Request"));
             for version in api.served().min..=api.served().max {
-                assert!(
-                    request
-                        .supported_versions
-                        .contains(ApiVersion::new(version)),
-                    "{api} {version}"
-                );
-                assert!(
-                    response
-                        .supported_versions
-                        .contains(ApiVersion::new(version)),
-                    "{api} {version}"
-                );
+                assert!(request.supported_versions.contains(ApiVersion::new(version)), "{api} {version}");
+                assert!(response.supported_versions.contains(ApiVersion::new(version)), "{api} {version}");
             }
         }
     }
@@ -295,24 +271,11 @@ mod tests {
                 continue;
             };
             for version in api.served().min..=api.served().max {
-                let flexible = descriptor
-                    .flexible_versions
-                    .is_some_and(|range| range.contains(ApiVersion::new(version)));
-                assert_eq!(
-                    api.request_header_version(version),
-                    if flexible { 2 } else { 1 },
-                    "{api} {version}"
-                );
-                let expected = if flexible && api != ApiKey::ApiVersions {
-                    1
-                } else {
-                    0
-                };
-                assert_eq!(
-                    api.response_header_version(version),
-                    expected,
-                    "{api} {version}"
-                );
+                let flexible =
+                    descriptor.flexible_versions.is_some_and(|range| range.contains(ApiVersion::new(version)));
+                assert_eq!(api.request_header_version(version), if flexible { 2 } else { 1 }, "{api} {version}");
+                let expected = if flexible && api != ApiKey::ApiVersions { 1 } else { 0 };
+                assert_eq!(api.response_header_version(version), expected, "{api} {version}");
             }
         }
     }
@@ -323,14 +286,8 @@ mod tests {
         assert_eq!(
             apis,
             [
-                AdvertisedApi {
-                    api_key: ApiKey::Produce,
-                    versions: Versions::new(0, 13)
-                },
-                AdvertisedApi {
-                    api_key: ApiKey::Metadata,
-                    versions: Versions::new(0, 13)
-                },
+                AdvertisedApi { api_key: ApiKey::Produce, versions: Versions::new(0, 13) },
+                AdvertisedApi { api_key: ApiKey::Metadata, versions: Versions::new(0, 13) },
             ]
         );
         let response = api_versions_response(&apis);

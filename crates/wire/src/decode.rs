@@ -23,12 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            frame_bytes: 512 << 20,
-            string_bytes: 64 << 10,
-            array_elements: 1_000_000,
-            tagged_fields: 64,
-        }
+        Self { frame_bytes: 512 << 20, string_bytes: 64 << 10, array_elements: 1_000_000, tagged_fields: 64 }
     }
 }
 
@@ -54,11 +49,7 @@ pub enum DecodeError {
     UnsupportedVersion { message: &'static str, version: i16 },
     /// Truncated, too long, a length that cannot be, text that is none.
     #[error("malformed {message} v{version}: {cause}")]
-    Malformed {
-        message: &'static str,
-        version: i16,
-        cause: Malformed,
-    },
+    Malformed { message: &'static str, version: i16, cause: Malformed },
 }
 
 /// What is wrong with the bytes, and where.
@@ -77,20 +68,10 @@ pub(crate) fn decode<M: KafkaDecode + kafka_wire::KafkaMessage>(
 }
 
 impl DecodeError {
-    pub(crate) fn from_codec(
-        message: &'static str,
-        version: i16,
-        cause: kafka_wire_core::DecodeError,
-    ) -> Self {
+    pub(crate) fn from_codec(message: &'static str, version: i16, cause: kafka_wire_core::DecodeError) -> Self {
         match cause {
-            kafka_wire_core::DecodeError::UnsupportedVersion { .. } => {
-                Self::UnsupportedVersion { message, version }
-            }
-            cause => Self::Malformed {
-                message,
-                version,
-                cause: Malformed(cause),
-            },
+            kafka_wire_core::DecodeError::UnsupportedVersion { .. } => Self::UnsupportedVersion { message, version },
+            cause => Self::Malformed { message, version, cause: Malformed(cause) },
         }
     }
 }

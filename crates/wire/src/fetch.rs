@@ -121,19 +121,11 @@ impl IntoIterator for Pieces {
 impl FetchResponse {
     /// Writes everything but the records behind what is in `buffer`, and says where they belong. On an error the buffer is
     /// as it was.
-    pub fn encode(
-        &self,
-        buffer: &mut BytesMut,
-        header: &RequestHeader,
-    ) -> Result<Pieces, EncodeError> {
+    pub fn encode(&self, buffer: &mut BytesMut, header: &RequestHeader) -> Result<Pieces, EncodeError> {
         let start = buffer.len();
         buffer.put_i32(0);
         put_response_header(buffer, header);
-        let mut cuts = Cuts {
-            pieces: Vec::new(),
-            sent_to: start,
-            records_bytes: 0,
-        };
+        let mut cuts = Cuts { pieces: Vec::new(), sent_to: start, records_bytes: 0 };
         put_response(buffer, self, header.api_version, &mut cuts);
         let pieces = cuts.finish(buffer.len());
         let frame_bytes = buffer.len() - start + pieces.1;
@@ -141,10 +133,7 @@ impl FetchResponse {
             buffer.truncate(start);
             return Err(error);
         }
-        Ok(Pieces {
-            pieces: pieces.0,
-            frame_bytes,
-        })
+        Ok(Pieces { pieces: pieces.0, frame_bytes })
     }
 }
 
@@ -175,10 +164,7 @@ impl Cuts {
 }
 
 fn put_response(buffer: &mut BytesMut, response: &FetchResponse, version: i16, cuts: &mut Cuts) {
-    let mut writer = Writer {
-        buffer,
-        flexible: version >= 12,
-    };
+    let mut writer = Writer { buffer, flexible: version >= 12 };
     writer.buffer.put_i32(response.throttle_time_ms);
     if version >= 7 {
         writer.buffer.put_i16(response.error.code());
@@ -194,11 +180,7 @@ fn put_response(buffer: &mut BytesMut, response: &FetchResponse, version: i16, c
         writer.length(*count);
         for (number, partition) in partitions.by_ref().take(*count) {
             put_partition(&mut writer, partition, version);
-            cuts.records(
-                writer.buffer.len(),
-                number,
-                partition.records_bytes.unwrap_or(0),
-            );
+            cuts.records(writer.buffer.len(), number, partition.records_bytes.unwrap_or(0));
             put_partition_tags(&mut writer, partition);
         }
         writer.no_tags();

@@ -51,11 +51,7 @@ pub enum FrameError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     #[error("cannot encode {message} v{version}: {cause}")]
-    Message {
-        message: &'static str,
-        version: i16,
-        cause: kafka_wire_core::EncodeError,
-    },
+    Message { message: &'static str, version: i16, cause: kafka_wire_core::EncodeError },
     #[error("a frame of {bytes} bytes is longer than its length field can say")]
     TooLong { bytes: usize },
 }
@@ -67,20 +63,21 @@ impl Request {
     /// ([`api_versions_unsupported`](crate::api_versions_unsupported)), see [`RequestHeader::is_supported`]. So is Produce
     /// 0 to 2, which are advertised but not served (KAFKA-18659).
     pub fn parse(frame: Bytes) -> Result<Self, FrameError> {
-        let mut reader = Reader::new(&frame);
+        let (header, body) = Self::split(&frame)?;
+        let body = frame.slice_ref(body);
+        Ok(Self { header, body })
+    }
+
+    /// The same where the frame is only borrowed: its header, and the body behind it.
+    pub fn split(frame: &[u8]) -> Result<(RequestHeader, &[u8]), FrameError> {
+        let mut reader = Reader::new(frame);
         let malformed = |cause: kafka_wire_core::DecodeError| FrameError::Header(cause.into());
         let key = reader.i16().map_err(malformed)?;
         let api_version = reader.i16().map_err(malformed)?;
         let correlation_id = reader.i32().map_err(malformed)?;
-        let api_key = ApiKey::from_code(key).ok_or(FrameError::UnknownApi {
-            api_key: key,
-            api_version,
-        })?;
+        let api_key = ApiKey::from_code(key).ok_or(FrameError::UnknownApi { api_key: key, api_version })?;
         if !api_key.accepts_header(api_version) {
-            return Err(FrameError::UnsupportedVersion {
-                api_key,
-                api_version,
-            });
+            return Err(FrameError::UnsupportedVersion { api_key, api_version });
         }
         // The client id keeps the old form of a string even in the flexible header.
         let client_id = reader.nullable_string().map_err(malformed)?;
@@ -88,27 +85,14 @@ impl Request {
             reader.skip_tagged_fields().map_err(malformed)?;
         }
         let client_id = client_id.map(StrBytes::from);
-        let body_starts_at = reader.position();
-        let header = RequestHeader {
-            api_key,
-            api_version,
-            correlation_id,
-            client_id,
-        };
-        Ok(Self {
-            header,
-            body: frame.slice(body_starts_at..),
-        })
+        let header = RequestHeader { api_key, api_version, correlation_id, client_id };
+        Ok((header, &frame[reader.position()..]))
     }
 
     /// Decodes the body as `M`, which must be the request of this API.
     pub fn decode<M: KafkaRequest + KafkaMessage + KafkaDecode>(&self) -> Result<M, DecodeError> {
         debug_assert_eq!(M::API_KEY.value(), self.header.api_key.code());
-        decode(
-            self.body.clone(),
-            self.header.api_version,
-            Limits::default(),
-        )
+        decode(self.body.clone(), self.header.api_version, Limits::default())
     }
 }
 
@@ -148,8 +132,7 @@ pub fn encode_request<M: KafkaRequest + KafkaEncode>(
         match client_id {
             None => buffer.put_i16(-1),
             Some(name) => {
-                let length = i16::try_from(name.len())
-                    .map_err(|_| EncodeError::TooLong { bytes: name.len() })?;
+                let length = i16::try_from(name.len()).map_err(|_| EncodeError::TooLong { bytes: name.len() })?;
                 buffer.put_i16(length);
                 buffer.put_slice(name.as_bytes());
             }
@@ -180,10 +163,7 @@ pub fn decode_response<M: KafkaResponse + KafkaDecode>(
         reader.skip_tagged_fields().map_err(malformed)?;
     }
     let body = frame.slice(reader.position()..);
-    Ok((
-        ResponseHeader { correlation_id },
-        decode(body, api_version, Limits::default())?,
-    ))
+    Ok((ResponseHeader { correlation_id }, decode(body, api_version, Limits::default())?))
 }
 
 /// The header of a response to `header`, without the length before it.
@@ -209,11 +189,7 @@ pub(crate) fn framed(
 }
 
 /// Fills in the length field at `start`; `elsewhere` bytes of the frame are not in the buffer.
-pub(crate) fn patch_length(
-    buffer: &mut BytesMut,
-    start: usize,
-    elsewhere: usize,
-) -> Result<(), EncodeError> {
+pub(crate) fn patch_length(buffer: &mut BytesMut, start: usize, elsewhere: usize) -> Result<(), EncodeError> {
     let bytes = buffer.len() - start - 4 + elsewhere;
     let length = i32::try_from(bytes).map_err(|_| EncodeError::TooLong { bytes })?;
     buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
@@ -225,11 +201,9 @@ fn put_message<M: KafkaMessage + KafkaEncode>(
     message: &M,
     version: i16,
 ) -> Result<(), EncodeError> {
-    message
-        .encode(&mut Encoder::new(buffer), ApiVersion::new(version))
-        .map_err(|cause| EncodeError::Message {
-            message: M::NAME,
-            version,
-            cause,
-        })
+    message.encode(&mut Encoder::new(buffer), ApiVersion::new(version)).map_err(|cause| EncodeError::Message {
+        message: M::NAME,
+        version,
+        cause,
+    })
 }

@@ -17,14 +17,11 @@ pub mod produce;
 mod reader;
 mod writer;
 
-pub use api::{
-    AdvertisedApi, ApiKey, Versions, advertise, api_versions_response, api_versions_unsupported,
-};
+pub use api::{AdvertisedApi, ApiKey, Versions, advertise, api_versions_response, api_versions_unsupported};
 pub use bytes::{Bytes, BytesMut};
 pub use decode::{DecodeError, Limits};
 pub use error_code::ErrorCode;
 pub use frame::{
-    EncodeError, FrameError, Request, RequestHeader, ResponseHeader, decode_response,
-    encode_request, encode_response,
+    EncodeError, FrameError, Request, RequestHeader, ResponseHeader, decode_response, encode_request, encode_response,
 };
 pub use kafka_wire_core::{StrBytes, Uuid};

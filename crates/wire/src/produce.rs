@@ -22,8 +22,8 @@ const PARTITION_BYTES_MIN: usize = 5;
 
 /// A Produce request as a view over its frame.
 #[derive(Clone, Debug)]
-pub struct ProduceRequest {
-    body: Bytes,
+pub struct ProduceRequest<'a> {
+    body: &'a [u8],
     transactional_id: Option<Range<usize>>,
     acks: i16,
     timeout_ms: i32,
@@ -59,7 +59,7 @@ pub enum TopicRef<'a> {
 /// One topic of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Topic<'a> {
-    request: &'a ProduceRequest,
+    request: &'a ProduceRequest<'a>,
     span: &'a TopicSpan,
 }
 
@@ -71,17 +71,14 @@ pub struct Partition<'a> {
     pub records: Option<&'a [u8]>,
 }
 
-impl ProduceRequest {
+impl<'a> ProduceRequest<'a> {
     /// Reads the body of a request in `version`, which must be one that is served.
-    pub fn parse(body: Bytes, version: i16) -> Result<Self, DecodeError> {
-        parse(body, version)
-            .map_err(|cause| DecodeError::from_codec("ProduceRequest", version, cause))
+    pub fn parse(body: &'a [u8], version: i16) -> Result<Self, DecodeError> {
+        parse(body, version).map_err(|cause| DecodeError::from_codec("ProduceRequest", version, cause))
     }
 
     pub fn transactional_id(&self) -> Option<&str> {
-        self.transactional_id
-            .clone()
-            .map(|range| text(&self.body[range]))
+        self.transactional_id.clone().map(|range| text(&self.body[range]))
     }
 
     /// 0: no answer is wanted; 1: the leader's log has it; −1: all in-sync replicas have it. Anything else is the client's
@@ -96,10 +93,7 @@ impl ProduceRequest {
     }
 
     pub fn topics(&self) -> impl ExactSizeIterator<Item = Topic<'_>> {
-        self.topics.iter().map(|span| Topic {
-            request: self,
-            span,
-        })
+        self.topics.iter().map(|span| Topic { request: self, span })
     }
 
     /// How many partitions all topics have together.
@@ -110,22 +104,14 @@ impl ProduceRequest {
     /// An answer in the shape of this request: every partition once, in order, without error. It does not hold the frame.
     pub fn response(&self) -> ProduceResponse {
         ProduceResponse {
-            topics: self
-                .topics
-                .iter()
-                .map(|topic| (self.owned_key(&topic.key), topic.partitions.len()))
-                .collect(),
-            partitions: self
-                .partitions
-                .iter()
-                .map(|partition| PartitionResponse::new(partition.index))
-                .collect(),
+            topics: self.topics.iter().map(|topic| (self.owned_key(&topic.key), topic.partitions.len())).collect(),
+            partitions: self.partitions.iter().map(|partition| PartitionResponse::new(partition.index)).collect(),
             throttle_time_ms: 0,
             node_endpoints: Vec::new(),
         }
     }
 
-    fn key<'a>(&'a self, span: &'a TopicKeySpan) -> TopicRef<'a> {
+    fn key(&self, span: &TopicKeySpan) -> TopicRef<'a> {
         match span {
             TopicKeySpan::Name(range) => TopicRef::Name(text(&self.body[range.clone()])),
             TopicKeySpan::Id(id) => TopicRef::Id(*id),
@@ -147,12 +133,10 @@ impl<'a> Topic<'a> {
 
     pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition<'a>> {
         let request = self.request;
-        request.partitions[self.span.partitions.clone()]
-            .iter()
-            .map(|span| Partition {
-                index: span.index,
-                records: span.records.clone().map(|range| &request.body[range]),
-            })
+        request.partitions[self.span.partitions.clone()].iter().map(|span| Partition {
+            index: span.index,
+            records: span.records.clone().map(|range| &request.body[range]),
+        })
     }
 }
 
@@ -226,10 +210,7 @@ impl PartitionResponse {
 
     /// A refusal.
     pub fn failed(index: i32, error: ErrorCode) -> Self {
-        Self {
-            error,
-            ..Self::new(index)
-        }
+        Self { error, ..Self::new(index) }
     }
 }
 
@@ -244,9 +225,9 @@ impl ProduceResponse {
     }
 }
 
-fn parse(body: Bytes, version: i16) -> Result<ProduceRequest, kafka_wire_core::DecodeError> {
+fn parse(body: &[u8], version: i16) -> Result<ProduceRequest<'_>, kafka_wire_core::DecodeError> {
     let flexible = version >= 9;
-    let mut reader = Reader::new(&body);
+    let mut reader = Reader::new(body);
     let transactional_id = reader.nullable_text(flexible)?;
     let acks = reader.i16()?;
     let timeout_ms = reader.i32()?;
@@ -254,25 +235,13 @@ fn parse(body: Bytes, version: i16) -> Result<ProduceRequest, kafka_wire_core::D
     let mut topics = Vec::with_capacity(topic_count);
     let mut partitions = Vec::new();
     for _ in 0..topic_count {
-        topics.push(parse_topic(
-            &mut reader,
-            version,
-            flexible,
-            &mut partitions,
-        )?);
+        topics.push(parse_topic(&mut reader, version, flexible, &mut partitions)?);
     }
     if flexible {
         reader.skip_tagged_fields()?;
     }
     reader.finish()?;
-    Ok(ProduceRequest {
-        transactional_id,
-        acks,
-        timeout_ms,
-        topics,
-        partitions,
-        body,
-    })
+    Ok(ProduceRequest { transactional_id, acks, timeout_ms, topics, partitions, body })
 }
 
 fn parse_topic(
@@ -299,17 +268,11 @@ fn parse_topic(
     if flexible {
         reader.skip_tagged_fields()?;
     }
-    Ok(TopicSpan {
-        key,
-        partitions: first..partitions.len(),
-    })
+    Ok(TopicSpan { key, partitions: first..partitions.len() })
 }
 
 fn put_response(buffer: &mut BytesMut, response: &ProduceResponse, version: i16) {
-    let mut writer = Writer {
-        buffer,
-        flexible: version >= 9,
-    };
+    let mut writer = Writer { buffer, flexible: version >= 9 };
     let mut partitions = response.partitions.iter();
     writer.length(response.topics.len());
     for (key, count) in &response.topics {
@@ -369,10 +332,7 @@ pub(crate) fn leader_payload((leader_id, leader_epoch): (i32, i32)) -> Bytes {
 /// The nodes, as the tagged field of Produce and Fetch responses.
 pub(crate) fn endpoints_payload(endpoints: &[NodeEndpoint]) -> Bytes {
     let mut payload = BytesMut::new();
-    let mut writer = Writer {
-        buffer: &mut payload,
-        flexible: true,
-    };
+    let mut writer = Writer { buffer: &mut payload, flexible: true };
     writer.length(endpoints.len());
     for endpoint in endpoints {
         writer.buffer.put_i32(endpoint.node_id);

@@ -56,37 +56,18 @@ impl<'a> Reader<'a> {
 
     /// The length of an array, in the old or the compact form. A count that the rest of the frame cannot hold, at
     /// `element_bytes` for the smallest element, is refused here, so that callers may reserve from it.
-    pub(crate) fn array_len(
-        &mut self,
-        flexible: bool,
-        element_bytes: usize,
-    ) -> Result<usize, DecodeError> {
+    pub(crate) fn array_len(&mut self, flexible: bool, element_bytes: usize) -> Result<usize, DecodeError> {
         let offset = self.position;
-        let count = self
-            .length("array", flexible)?
-            .ok_or(DecodeError::NullNotAllowed {
-                kind: "array",
-                offset,
-            })?;
+        let count = self.length("array", flexible)?.ok_or(DecodeError::NullNotAllowed { kind: "array", offset })?;
         let remaining = self.bytes.len() - self.position;
         if count.saturating_mul(element_bytes) > remaining {
-            return Err(DecodeError::CountExceedsFrame {
-                kind: "array",
-                count,
-                remaining,
-                offset,
-            });
+            return Err(DecodeError::CountExceedsFrame { kind: "array", count, remaining, offset });
         }
         Ok(count)
     }
 
-    pub(crate) fn nullable_bytes(
-        &mut self,
-        flexible: bool,
-    ) -> Result<Option<Range<usize>>, DecodeError> {
-        self.length("bytes", flexible)?
-            .map(|length| self.take(length))
-            .transpose()
+    pub(crate) fn nullable_bytes(&mut self, flexible: bool) -> Result<Option<Range<usize>>, DecodeError> {
+        self.length("bytes", flexible)?.map(|length| self.take(length)).transpose()
     }
 
     /// A nullable string in the old form (`i16` length).
@@ -96,10 +77,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where a nullable string stands; its bytes are UTF-8.
-    pub(crate) fn nullable_text(
-        &mut self,
-        flexible: bool,
-    ) -> Result<Option<Range<usize>>, DecodeError> {
+    pub(crate) fn nullable_text(&mut self, flexible: bool) -> Result<Option<Range<usize>>, DecodeError> {
         let offset = self.position;
         let length = if flexible {
             self.length("string", true)?
@@ -107,11 +85,7 @@ impl<'a> Reader<'a> {
             match self.i16()? {
                 -1 => None,
                 length if length < 0 => {
-                    return Err(DecodeError::NegativeLength {
-                        kind: "string",
-                        length: length.into(),
-                        offset,
-                    });
+                    return Err(DecodeError::NegativeLength { kind: "string", length: length.into(), offset });
                 }
                 length => Some(length as usize),
             }
@@ -122,11 +96,7 @@ impl<'a> Reader<'a> {
     /// Where a string stands that may not be null; its bytes are UTF-8.
     pub(crate) fn text(&mut self, flexible: bool) -> Result<Range<usize>, DecodeError> {
         let offset = self.position;
-        self.nullable_text(flexible)?
-            .ok_or(DecodeError::NullNotAllowed {
-                kind: "string",
-                offset,
-            })
+        self.nullable_text(flexible)?.ok_or(DecodeError::NullNotAllowed { kind: "string", offset })
     }
 
     /// Steps over tagged fields; their order is held to what the protocol says.
@@ -137,11 +107,7 @@ impl<'a> Reader<'a> {
             let offset = self.position;
             let current = self.unsigned_varint()?;
             if let Some(previous) = previous.filter(|previous| current <= *previous) {
-                return Err(DecodeError::TaggedFieldOrder {
-                    previous,
-                    current,
-                    offset,
-                });
+                return Err(DecodeError::TaggedFieldOrder { previous, current, offset });
             }
             previous = Some(current);
             let length = self.unsigned_varint()? as usize;
@@ -155,28 +121,18 @@ impl<'a> Reader<'a> {
         let range = self.take(length)?;
         match std::str::from_utf8(&self.bytes[range.clone()]) {
             Ok(_) => Ok(range),
-            Err(error) => Err(DecodeError::InvalidUtf8 {
-                offset,
-                valid_up_to: error.valid_up_to(),
-            }),
+            Err(error) => Err(DecodeError::InvalidUtf8 { offset, valid_up_to: error.valid_up_to() }),
         }
     }
 
     fn length(&mut self, kind: &'static str, flexible: bool) -> Result<Option<usize>, DecodeError> {
         let offset = self.position;
         if flexible {
-            return Ok(self
-                .unsigned_varint()?
-                .checked_sub(1)
-                .map(|length| length as usize));
+            return Ok(self.unsigned_varint()?.checked_sub(1).map(|length| length as usize));
         }
         match self.i32()? {
             -1 => Ok(None),
-            length if length < 0 => Err(DecodeError::NegativeLength {
-                kind,
-                length: length.into(),
-                offset,
-            }),
+            length if length < 0 => Err(DecodeError::NegativeLength { kind, length: length.into(), offset }),
             length => Ok(Some(length as usize)),
         }
     }
@@ -191,11 +147,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<Range<usize>, DecodeError> {
         let remaining = self.bytes.len() - self.position;
         if length > remaining {
-            return Err(DecodeError::UnexpectedEnd {
-                offset: self.position,
-                needed: length,
-                remaining,
-            });
+            return Err(DecodeError::UnexpectedEnd { offset: self.position, needed: length, remaining });
         }
         let start = self.position;
         self.position += length;

@@ -1,0 +1,54 @@
+//! ApiVersions (key 18): what this node serves. Versions 0 to 4.
+//!
+//! The list is computed from the table of handlers, so nothing is promised that nobody answers. A version that we do
+//! not know is answered in version 0 with UNSUPPORTED_VERSION and the versions we do know, so that a newer client can come
+//! down to us (KIP-511). A client name or version that is not of Kafka's form is INVALID_REQUEST (KIP-511).
+
+use bytes::BytesMut;
+use chronik_wire::messages::ApiVersionsRequest;
+use chronik_wire::{ErrorCode, advertise, api_versions_response, api_versions_unsupported};
+
+use crate::dispatch::table::{self, api};
+use crate::dispatch::{BadRequest, Reply, Request};
+
+api!(ApiVersions);
+
+async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
+    let advertised = advertise(table::keys());
+    if !request.header().is_supported() {
+        let mut buffer = BytesMut::new();
+        api_versions_unsupported(&mut buffer, request.header(), &advertised)?;
+        return Ok(Reply::Bytes(buffer.freeze()));
+    }
+    let body: ApiVersionsRequest = request.decode()?;
+    let mut response = api_versions_response(&advertised, request.version());
+    let named = request.version() >= 3;
+    if named && !(is_software_text(&body.client_software_name) && is_software_text(&body.client_software_version)) {
+        response.error_code = ErrorCode::InvalidRequest.code();
+        response.api_keys.clear();
+    }
+    request.reply(&response)
+}
+
+/// Kafka's pattern for software names and versions: `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.
+fn is_software_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    ends(bytes.first()) && ends(bytes.last()) && bytes.iter().all(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_software_text;
+
+    #[test]
+    fn software_names_are_kafkas() {
+        for good in ["apache-kafka-java", "3.9.0", "a", "librdkafka", "v2.1.0-rc.1"] {
+            assert!(is_software_text(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a b", "a.", "ä"] {
+            assert!(!is_software_text(bad), "{bad}");
+        }
+    }
+}

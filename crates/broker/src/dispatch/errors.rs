@@ -1,0 +1,82 @@
+//! The one place where what went wrong becomes a Kafka error code.
+//!
+//! Each mapping is a `match` without a default arm: a new error does not compile before someone has
+//! decided what a client is told.
+
+use chronik_log::{AppendError, ReadError};
+use chronik_state::partition::producers::ProducerError;
+use chronik_wire::ErrorCode;
+
+use crate::partition::append::Refused;
+use crate::partition::read::NotGiven;
+
+/// A code, and the words that go with it where the response has room for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: Option<String>,
+}
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Failure { code, message: None }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let code = match &refused {
+            Refused::Invalid(_) => ErrorCode::InvalidRecord,
+            Refused::Corrupt(_) => ErrorCode::CorruptMessage,
+            Refused::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Refused::Timestamp { .. } => ErrorCode::InvalidTimestamp,
+            Refused::CompressionNotAllowed => ErrorCode::UnsupportedCompressionType,
+            Refused::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            Refused::Transactional => ErrorCode::InvalidTxnState,
+            Refused::Producer(error) => producer(error),
+            Refused::Log(error) => append(error),
+        };
+        Failure { code, message: Some(refused.to_string()) }
+    }
+}
+
+/// What a producer is told about its sequence or epoch.
+fn producer(error: &ProducerError) -> ErrorCode {
+    match error {
+        ProducerError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        ProducerError::OutOfOrderSequence { .. } | ProducerError::NewEpochNotAtZero { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerError::Malformed { .. } => ErrorCode::InvalidRecord,
+        ProducerError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
+    }
+}
+
+/// What a producer is told when the log takes nothing.
+pub(crate) fn append(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::Producer(error) => producer(error),
+        // Retriable, and not of the kind that makes clients look for another leader.
+        AppendError::Full => ErrorCode::KafkaStorageError,
+        AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
+        // The node is going down; another attempt finds it restarted.
+        AppendError::Fatal(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// What a consumer is told when the log gives nothing.
+pub(crate) fn read(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        ReadError::Deleted => ErrorCode::UnknownTopicOrPartition,
+        ReadError::Io { .. } => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// What a reader is told.
+pub(crate) fn not_given(error: &NotGiven) -> ErrorCode {
+    match error {
+        NotGiven::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+        NotGiven::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+        NotGiven::Log(error) => read(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! The request: which API, which version, who asks, and how the answer is put together.
+
+pub(crate) mod errors;
+pub(crate) mod table;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use chronik_wire::messages::{KafkaDecode, KafkaEncode, KafkaMessage, KafkaRequest, KafkaResponse};
+use chronik_wire::{ApiKey, DecodeError, EncodeError, FrameError, RequestHeader};
+use thiserror::Error;
+
+use crate::net::output::Run;
+use crate::net::reactor::Reactor;
+use crate::node::Node;
+
+/// What is known of the client on the other end, for as long as the connection lasts.
+pub(crate) struct Connection {
+    /// Where the client is.
+    pub(crate) peer: SocketAddr,
+    /// Where it reached us.
+    pub(crate) local: SocketAddr,
+}
+
+/// One request, with all that a handler may ask for.
+pub(crate) struct Request<'a> {
+    pub(crate) reactor: &'a Rc<Reactor>,
+    pub(crate) connection: &'a mut Connection,
+    inner: chronik_wire::Request,
+}
+
+/// An answer, encoded.
+pub(crate) enum Reply {
+    /// A whole frame.
+    Bytes(Bytes),
+    /// A whole frame in pieces: what carries records.
+    Runs(Vec<Run>),
+}
+
+/// A request that has no answer: the connection is closed, as Kafka does.
+#[derive(Debug, Error)]
+pub(crate) enum BadRequest {
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Body(#[from] DecodeError),
+    #[error("{0}")]
+    Malformed(String),
+    /// A bug of ours: the client did nothing wrong.
+    #[error("the answer could not be encoded: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+impl Connection {
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        Connection { peer, local }
+    }
+}
+
+impl Request<'_> {
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.reactor.node
+    }
+
+    pub(crate) fn header(&self) -> &RequestHeader {
+        &self.inner.header
+    }
+
+    pub(crate) fn version(&self) -> i16 {
+        self.inner.header.api_version
+    }
+
+    /// What the client calls itself; empty when it does not.
+    pub(crate) fn client_id(&self) -> &str {
+        self.inner.header.client_id.as_deref().unwrap_or("")
+    }
+
+    /// The bytes behind the header.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.inner.body
+    }
+
+    /// The body as `M`, the request of this API.
+    pub(crate) fn decode<M: KafkaRequest + KafkaMessage + KafkaDecode>(&self) -> Result<M, BadRequest> {
+        Ok(self.inner.decode()?)
+    }
+
+    /// `response` as the answer to this request.
+    pub(crate) fn reply<M: KafkaResponse + KafkaEncode>(&self, response: &M) -> Result<Reply, BadRequest> {
+        let mut buffer = BytesMut::new();
+        chronik_wire::encode_response(&mut buffer, self.header(), response)?;
+        Ok(Reply::Bytes(buffer.freeze()))
+    }
+}
+
+/// True for a produce request, whose bytes are used where they lie.
+pub(crate) fn is_produce(frame: &[u8]) -> bool {
+    frame.starts_with(&ApiKey::Produce.code().to_be_bytes())
+}
+
+/// Serves any request but Produce.
+pub(crate) async fn serve(reactor: &Rc<Reactor>, connection: &mut Connection, frame: Bytes) -> Result<Reply, BadRequest> {
+    let inner = chronik_wire::Request::parse(frame)?;
+    let (api_key, api_version) = (inner.header.api_key, inner.header.api_version);
+    let api = table::api(api_key).ok_or(FrameError::UnsupportedVersion { api_key, api_version })?;
+    let request = Request { reactor, connection, inner };
+    tracing::trace!(api = ?api_key, version = api_version, client = request.client_id(), "request");
+    (api.serve)(request).await
+}

@@ -1,0 +1,42 @@
+//! Which APIs this node serves. What ApiVersions answers is computed from here.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use chronik_wire::ApiKey;
+
+use super::{BadRequest, Reply, Request};
+use crate::api;
+
+/// What a handler gives: its work, to be awaited on the thread of its connection.
+pub(crate) type Serving<'a> = Pin<Box<dyn Future<Output = Result<Reply, BadRequest>> + 'a>>;
+
+/// One Kafka API.
+pub(crate) struct Api {
+    pub(crate) key: ApiKey,
+    pub(crate) serve: for<'a> fn(Request<'a>) -> Serving<'a>,
+}
+
+/// Declares the [`Api`] of a file from its `handle` function.
+macro_rules! api {
+    ($key:ident) => {
+        pub(crate) const API: $crate::dispatch::table::Api = $crate::dispatch::table::Api {
+            key: chronik_wire::ApiKey::$key,
+            serve: |request| Box::pin(handle(request)),
+        };
+    };
+}
+pub(crate) use api;
+
+/// All that is served, Produce apart: its requests never become messages (`api/produce.rs`).
+const TABLE: &[&Api] = &[&api::api_versions::API, &api::fetch::API];
+
+/// The API with this key, if it is served by a handler.
+pub(crate) fn api(key: ApiKey) -> Option<&'static Api> {
+    TABLE.iter().copied().find(|api| api.key == key)
+}
+
+/// The keys of all that is served.
+pub(crate) fn keys() -> impl Iterator<Item = ApiKey> {
+    std::iter::once(ApiKey::Produce).chain(TABLE.iter().map(|api| api.key))
+}

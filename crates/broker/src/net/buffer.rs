@@ -1,0 +1,187 @@
+//! Where the bytes of one connection arrive, and how frames are found in them.
+//!
+//! An idle connection holds no buffer: one is taken from its reactor's [`BufferPool`] when bytes are
+//! there and goes back when all of them were used. A buffer grows with bytes that really came, never
+//! with a length that a peer announced.
+
+use std::cell::RefCell;
+
+/// What a buffer has at first, and what the pool keeps: a few large reads' worth.
+pub(crate) const BUFFER_BYTES: usize = 512 * 1024;
+/// Buffers that a reactor keeps at hand; more than these are given back to the allocator.
+const POOLED_BUFFERS: usize = 4;
+
+/// The length prefix of a frame: four bytes, big-endian, not counting themselves.
+const PREFIX_BYTES: usize = 4;
+
+/// Bytes that arrived and were not yet used.
+#[derive(Default)]
+pub(crate) struct ReadBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// What stands at the front of a [`ReadBuffer`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Front {
+    /// A whole frame; its body has this length and [`ReadBuffer::frame`] shows it.
+    Frame(usize),
+    /// Not yet a whole frame; this many bytes make it one, if the prefix is already there.
+    Partial { frame_bytes: Option<usize> },
+    /// A length that no request of ours may have.
+    Refused { length: i32 },
+}
+
+impl ReadBuffer {
+    fn with_capacity(capacity: usize) -> Self {
+        ReadBuffer { bytes: vec![0; capacity], start: 0, end: 0 }
+    }
+
+    /// True if nothing waits in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes of memory it holds.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Looks at the front: `length_max` is the largest body that is taken (socket.request.max.bytes).
+    pub(crate) fn front(&self, length_max: usize) -> Front {
+        let waiting = &self.bytes[self.start..self.end];
+        let Some(prefix) = waiting.first_chunk::<PREFIX_BYTES>() else {
+            return Front::Partial { frame_bytes: None };
+        };
+        let length = i32::from_be_bytes(*prefix);
+        match usize::try_from(length) {
+            Ok(body) if body <= length_max => match waiting.len() >= PREFIX_BYTES + body {
+                true => Front::Frame(body),
+                false => Front::Partial { frame_bytes: Some(PREFIX_BYTES + body) },
+            },
+            _ => Front::Refused { length },
+        }
+    }
+
+    /// The body of the frame at the front, of which [`Front::Frame`] told the length.
+    pub(crate) fn frame(&self, length: usize) -> &[u8] {
+        &self.bytes[self.start + PREFIX_BYTES..][..length]
+    }
+
+    /// Drops the frame at the front.
+    pub(crate) fn consume(&mut self, length: usize) {
+        self.start += PREFIX_BYTES + length;
+        debug_assert!(self.start <= self.end);
+        if self.is_empty() {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Room for the next read. Moves what waits to the front; doubles only when full.
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// True if the next read needs [`ReadBuffer::grow_to`] first.
+    pub(crate) fn is_full(&self) -> bool {
+        self.start == 0 && self.end == self.bytes.len()
+    }
+
+    /// What it should grow to next: twice as much, but no more than the frame at the front needs.
+    pub(crate) fn grown_capacity(&self, frame_bytes: Option<usize>) -> usize {
+        let doubled = self.bytes.len() * 2;
+        frame_bytes.map_or(doubled, |frame| doubled.min(frame.max(self.bytes.len() + 1)))
+    }
+
+    /// Grows it to `capacity` bytes.
+    pub(crate) fn grow_to(&mut self, capacity: usize) {
+        self.bytes.resize(capacity, 0);
+    }
+
+    /// Says that a read put `count` bytes into [`ReadBuffer::spare`].
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.end += count;
+        debug_assert!(self.end <= self.bytes.len());
+    }
+}
+
+/// A reactor's few ready buffers.
+#[derive(Default)]
+pub(crate) struct BufferPool {
+    free: RefCell<Vec<ReadBuffer>>,
+}
+
+impl BufferPool {
+    /// A buffer with nothing in it.
+    pub(crate) fn take(&self) -> ReadBuffer {
+        self.free.borrow_mut().pop().unwrap_or_else(|| ReadBuffer::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Takes back an empty buffer. One that had grown goes to the allocator.
+    pub(crate) fn give_back(&self, buffer: ReadBuffer) {
+        debug_assert!(buffer.is_empty());
+        let mut free = self.free.borrow_mut();
+        if free.len() < POOLED_BUFFERS && buffer.capacity() == BUFFER_BYTES {
+            free.push(buffer);
+        }
+    }
+
+    /// Gives the memory back: the reactor has nothing to do.
+    pub(crate) fn clear(&self) {
+        self.free.borrow_mut().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer_of(bytes: &[u8]) -> ReadBuffer {
+        let mut buffer = ReadBuffer::with_capacity(bytes.len());
+        buffer.spare().copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+        buffer
+    }
+
+    #[test]
+    fn finds_frames_one_after_the_other() {
+        let mut buffer = buffer_of(&[0, 0, 0, 2, 7, 8, 0, 0, 0, 1, 9, 0, 0]);
+        assert_eq!(buffer.front(100), Front::Frame(2));
+        assert_eq!(buffer.frame(2), [7, 8]);
+        buffer.consume(2);
+        assert_eq!(buffer.front(100), Front::Frame(1));
+        buffer.consume(1);
+        assert_eq!(buffer.front(100), Front::Partial { frame_bytes: None });
+    }
+
+    #[test]
+    fn refuses_lengths_before_any_memory_is_given() {
+        assert_eq!(buffer_of(&[0xff, 0xff, 0xff, 0xff]).front(100), Front::Refused { length: -1 });
+        assert_eq!(buffer_of(&[0x7f, 0, 0, 0]).front(100), Front::Refused { length: 0x7f00_0000 });
+        assert_eq!(buffer_of(&[0, 0, 0, 101]).front(100), Front::Refused { length: 101 });
+        assert_eq!(buffer_of(&[0, 0, 0, 100]).front(100), Front::Partial { frame_bytes: Some(104) });
+    }
+
+    #[test]
+    fn grows_by_what_came_and_never_past_the_frame() {
+        let mut buffer = ReadBuffer::with_capacity(BUFFER_BYTES);
+        let frame_bytes = 5 * BUFFER_BYTES;
+        buffer.spare()[..4].copy_from_slice(&(frame_bytes as i32 - 4).to_be_bytes());
+        buffer.filled(BUFFER_BYTES);
+        assert!(buffer.is_full());
+        for expected in [2, 4, 5] {
+            buffer.grow_to(buffer.grown_capacity(Some(frame_bytes)));
+            assert_eq!(buffer.capacity(), expected * BUFFER_BYTES);
+            let spare = buffer.spare().len();
+            buffer.filled(spare);
+        }
+        assert_eq!(buffer.front(frame_bytes), Front::Frame(frame_bytes - 4));
+    }
+}

@@ -1,0 +1,121 @@
+//! The bytes that leave on one connection: from memory by vectored writes, from segments by `sendfile`.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+use chronik_log::{FileRange, MemorySlice};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// Slices in one vectored write.
+const SLICES_MAX: usize = 64;
+/// Bytes in one `sendfile`: large enough to be cheap, small enough that others get their turn.
+const SENDFILE_BYTES: u64 = 1 << 20;
+
+/// One run of bytes, wherever it lies.
+pub(crate) enum Run {
+    Bytes(Bytes),
+    Memory(MemorySlice, usize),
+    File(FileRange),
+}
+
+/// What is to leave, in order.
+#[derive(Default)]
+pub(crate) struct Output {
+    runs: VecDeque<Run>,
+}
+
+impl Output {
+    pub(crate) fn push(&mut self, run: Run) {
+        if run.len() > 0 {
+            self.runs.push_back(run);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Writes all of it, waiting for the peer as long as it takes it.
+    pub(crate) async fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        while !self.runs.is_empty() {
+            match self.write_once(stream) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_once(&mut self, stream: &TcpStream) -> io::Result<u64> {
+        let written = match self.runs.front() {
+            Some(Run::File(range)) => send_file(stream, range)?,
+            _ => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.gather(&mut slices);
+                stream.try_write_vectored(&slices[..count])? as u64
+            }
+        };
+        self.advance(written);
+        Ok(written)
+    }
+
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let memory = self.runs.iter().map_while(Run::memory);
+        slices.iter_mut().zip(memory).map(|(slot, bytes)| *slot = IoSlice::new(bytes)).count()
+    }
+
+    fn advance(&mut self, mut written: u64) {
+        while written > 0 {
+            let front = self.runs.front_mut().expect("no more is written than was there");
+            let step = written.min(front.len());
+            front.skip(step);
+            written -= step;
+            if front.len() == 0 {
+                self.runs.pop_front();
+            }
+        }
+    }
+}
+
+impl Run {
+    fn len(&self) -> u64 {
+        match self {
+            Run::Bytes(bytes) => bytes.len() as u64,
+            Run::Memory(slice, skipped) => (slice.len() - skipped) as u64,
+            Run::File(range) => range.len(),
+        }
+    }
+
+    fn memory(&self) -> Option<&[u8]> {
+        match self {
+            Run::Bytes(bytes) => Some(bytes),
+            Run::Memory(slice, skipped) => Some(&slice[*skipped..]),
+            Run::File(_) => None,
+        }
+    }
+
+    fn skip(&mut self, count: u64) {
+        match self {
+            Run::Bytes(bytes) => bytes.advance(count as usize),
+            Run::Memory(_, skipped) => *skipped += count as usize,
+            Run::File(range) => range.skip(count),
+        }
+    }
+}
+
+fn send_file(stream: &TcpStream, range: &FileRange) -> io::Result<u64> {
+    let count = range.len().min(SENDFILE_BYTES) as usize;
+    let mut position = range.position();
+    stream.try_io(Interest::WRITABLE, || {
+        let sent = rustix::fs::sendfile(stream, range, Some(&mut position), count)?;
+        match sent {
+            // The file ended before the range: it was cut behind our back.
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than its index says")),
+            sent => Ok(sent as u64),
+        }
+    })
+}

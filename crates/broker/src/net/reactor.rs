@@ -1,0 +1,195 @@
+//! One thread with its sockets: it reads, decides, appends, syncs and answers without handing a request on.
+//!
+//! Appends of one turn share one sync. A connection that appended leaves its replies parked here by log
+//! position; the committer, a task that queues behind all that the same turn made ready, writes and syncs
+//! whatever waits, inline, and releases exactly what the sync covers. When another reactor is committing,
+//! this one is woken as soon as that ends and looks again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chronik_log::{Commit, Lsn};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::buffer::BufferPool;
+use super::connection;
+use crate::node::Node;
+use crate::partition::Partition;
+
+/// What other threads may touch of a reactor.
+///
+/// Whoever has committed reads `waiting` after giving up the commit lock, with a full fence between; a
+/// reactor sets it before trying that lock. So one that found the lock taken is never left asleep.
+#[derive(Default)]
+pub(crate) struct Signal {
+    /// Appends of this reactor wait for a commit.
+    waiting: AtomicBool,
+    /// Wakes its committer.
+    wake: Notify,
+}
+
+/// How far the log must have come before something may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The log position behind the append.
+    pub(crate) lsn: Lsn,
+    /// Whether it must be on disk, or only written.
+    pub(crate) durable: bool,
+}
+
+/// A thread's own state: never shared, so never locked.
+pub(crate) struct Reactor {
+    pub(crate) node: Arc<Node>,
+    pub(crate) buffers: BufferPool,
+    index: usize,
+    connections: Cell<usize>,
+    durable: RefCell<Releases>,
+    written: RefCell<Releases>,
+}
+
+/// What waits for the log to come to a position, first come first.
+#[derive(Default)]
+struct Releases {
+    readers: VecDeque<(Lsn, Arc<Partition>, i64)>,
+    writers: VecDeque<(Lsn, Rc<Notify>)>,
+}
+
+/// A connection that was accepted for a reactor.
+pub(crate) struct Accepted {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Reactor {
+    pub(crate) fn new(node: Arc<Node>, index: usize) -> Rc<Self> {
+        Rc::new(Reactor {
+            node,
+            buffers: BufferPool::default(),
+            index,
+            connections: Cell::new(0),
+            durable: RefCell::default(),
+            written: RefCell::default(),
+        })
+    }
+
+    /// Serves what it is dealt until the node stops and the last connection has ended.
+    pub(crate) async fn run(self: Rc<Self>, mut accepted: UnboundedReceiver<Accepted>) {
+        let committer = tokio::task::spawn_local(Rc::clone(&self).commit_loop());
+        let ended = Rc::new(Notify::new());
+        while let Some(accepted) = accepted.recv().await {
+            self.spawn_connection(accepted, &ended);
+        }
+        while self.connections.get() > 0 {
+            ended.notified().await;
+        }
+        committer.abort();
+    }
+
+    fn spawn_connection(self: &Rc<Self>, accepted: Accepted, ended: &Rc<Notify>) {
+        self.connections.set(self.connections.get() + 1);
+        let (reactor, ended) = (Rc::clone(self), Rc::clone(ended));
+        tokio::task::spawn_local(async move {
+            connection::serve(Rc::clone(&reactor), accepted).await;
+            reactor.connections.set(reactor.connections.get() - 1);
+            reactor.node.connection_ended();
+            if reactor.connections.get() == 0 {
+                reactor.buffers.clear();
+                ended.notify_one();
+            }
+        });
+    }
+
+    /// Readers of `partition` may see up to `end_offset` once the log has come to `position`.
+    pub(crate) fn show_at(&self, position: Position, partition: &Arc<Partition>, end_offset: i64) {
+        let mut releases = self.releases(position).borrow_mut();
+        releases.readers.push_back((position.lsn, Arc::clone(partition), end_offset));
+        drop(releases);
+        self.ask_for_commit();
+    }
+
+    /// Wakes `waiter` once the log has come to `position`.
+    pub(crate) fn wake_at(&self, position: Position, waiter: &Rc<Notify>) {
+        self.releases(position).borrow_mut().writers.push_back((position.lsn, Rc::clone(waiter)));
+        self.ask_for_commit();
+    }
+
+    /// True once the log has come to `position`.
+    pub(crate) fn reached(&self, position: Position) -> bool {
+        position.lsn <= self.node.reached(position.durable)
+    }
+
+    /// Returns once the log has come to `position`.
+    pub(crate) async fn until(&self, position: Position) {
+        let waiter = Rc::new(Notify::new());
+        while !self.reached(position) {
+            self.wake_at(position, &waiter);
+            waiter.notified().await;
+        }
+    }
+
+    fn releases(&self, position: Position) -> &RefCell<Releases> {
+        if position.durable { &self.durable } else { &self.written }
+    }
+
+    fn ask_for_commit(&self) {
+        let signal = &self.node.signals[self.index];
+        // Set before the committer tries the lock: whoever holds it then looks here after letting go.
+        if !signal.waiting.swap(true, Ordering::SeqCst) {
+            signal.wake.notify_one();
+        }
+    }
+
+    async fn commit_loop(self: Rc<Self>) {
+        loop {
+            self.node.signals[self.index].wake.notified().await;
+            match self.node.storage.commit() {
+                Ok(Commit::Done { .. }) => {
+                    self.release();
+                    self.node.wake_reactors_but(self.index);
+                }
+                Ok(Commit::Idle | Commit::Busy) => self.release(),
+                Err(fatal) => return self.node.fail(&fatal),
+            }
+            self.node.upkeep.ring_if_needed(&self.node.storage);
+        }
+    }
+
+    /// Lets go what the log has covered. What is left waits for the reactor that is committing now,
+    /// which wakes this one.
+    fn release(&self) {
+        let left_durable = release_up_to(&self.durable, self.node.reached(true));
+        let left_written = release_up_to(&self.written, self.node.reached(false));
+        if !left_durable && !left_written {
+            self.node.signals[self.index].waiting.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Signal {
+    /// Wakes the reactor's committer if it has something to wait for.
+    pub(crate) fn wake_if_waiting(&self) {
+        if self.waiting.load(Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// Releases all at or below `reached`; true if something is left.
+fn release_up_to(releases: &RefCell<Releases>, reached: Lsn) -> bool {
+    let mut releases = releases.borrow_mut();
+    // Readers first: who learns that a record was taken may ask for it at once.
+    while releases.readers.front().is_some_and(|(lsn, ..)| *lsn <= reached) {
+        let (_, partition, end_offset) = releases.readers.pop_front().expect("just seen");
+        partition.advance(end_offset);
+    }
+    while releases.writers.front().is_some_and(|(lsn, _)| *lsn <= reached) {
+        let (_, waiter) = releases.writers.pop_front().expect("just seen");
+        waiter.notify_one();
+    }
+    !releases.readers.is_empty() || !releases.writers.is_empty()
+}

@@ -1,0 +1,113 @@
+//! A running node: what its threads share, how they are told things, and how it ends.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chronik_log::{Identity, Lsn, Storage};
+use tokio::sync::{Notify, watch};
+use tracing::error;
+
+use crate::api::fetch::sessions::FetchSessions;
+use crate::config::Config;
+use crate::coordinator::Coordinator;
+use crate::metadata::Metadata;
+use crate::net::memory::RequestMemory;
+use crate::net::reactor::Signal;
+use crate::partition::registry::Registry;
+use crate::settings::Settings;
+use crate::upkeep::Bell;
+
+/// What all threads of a node share.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) settings: Settings,
+    pub(crate) identity: Identity,
+    /// The port of the first listener, as the system gave it.
+    pub(crate) kafka_port: u16,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) metadata: Metadata,
+    pub(crate) partitions: Registry,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) request_memory: RequestMemory,
+    pub(crate) signals: Vec<Signal>,
+    /// Rung when upkeep should look at the storage.
+    pub(crate) upkeep: Bell,
+    pub(crate) connections: AtomicUsize,
+    /// Woken whenever the storage may have room again.
+    pub(crate) room: Notify,
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) failure: OnceLock<String>,
+}
+
+impl Node {
+    /// How far the log is on disk, or only written.
+    pub(crate) fn reached(&self, durable: bool) -> Lsn {
+        if durable { self.storage.durable_lsn() } else { self.storage.written_lsn() }
+    }
+
+    /// Tells the other reactors that a commit has ended.
+    pub(crate) fn wake_reactors_but(&self, committed: usize) {
+        // Between giving up the commit lock and reading their flags (see `Signal`).
+        fence(Ordering::SeqCst);
+        for (index, signal) in self.signals.iter().enumerate() {
+            if index != committed {
+                signal.wake_if_waiting();
+            }
+        }
+    }
+
+    /// Counts a connection in, unless there are too many.
+    pub(crate) fn connection_begins(&self) -> bool {
+        let allowed = self.connections.fetch_add(1, Ordering::Relaxed) < self.config.connections_max;
+        if !allowed {
+            self.connection_ended();
+        }
+        allowed
+    }
+
+    /// Counts it out.
+    pub(crate) fn connection_ended(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A receiver that changes to true once the node stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Asks the node to stop in good order.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.upkeep.ring();
+    }
+
+    /// Stops the node because it can no longer keep its promises. Nothing is acknowledged from here on.
+    pub(crate) fn fail(&self, why: &dyn Display) {
+        error!("the node stops: {why}");
+        // The first reason is the one to tell; later ones follow from it.
+        let _ = self.failure.set(why.to_string());
+        self.stop();
+    }
+
+    /// True once [`Node::fail`] was called.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+}
+
+/// Milliseconds since the Unix epoch: the one clock of the broker.
+pub(crate) fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Bytes nobody can guess, for ids.
+pub(crate) fn random_id() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    assert_eq!(filled, Ok(bytes.len()), "the system's source of randomness answers small requests whole");
+    bytes
+}

@@ -1,0 +1,83 @@
+//! What a reader gets of a partition, and when it has to be told that it asks the wrong one.
+//!
+//! Rules: `ReplicaManager.readFromLog` of Apache Kafka; KIP-101, KIP-320 and KIP-595 for epochs, KIP-74 for sizes.
+
+use chronik_log::{Piece, ReadError, ReadRequest};
+use chronik_state::ids::{LeaderEpoch, Offset};
+
+use super::Partition;
+
+/// What a reader wants of one partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) offset: Offset,
+    /// The most bytes of this partition.
+    pub(crate) bytes_max: usize,
+    /// The epoch the reader believes in; −1 where it does not say.
+    pub(crate) current_leader_epoch: LeaderEpoch,
+    /// The epoch of the record before `offset`; −1 where it does not say.
+    pub(crate) last_fetched_epoch: LeaderEpoch,
+}
+
+/// What it got.
+pub(crate) struct Given {
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) bytes: usize,
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_start_offset: Offset,
+    /// Where the reader's log leaves this one: epoch and end offset.
+    pub(crate) diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+/// Why it got nothing.
+#[derive(Debug)]
+pub(crate) enum NotGiven {
+    /// The reader's epoch is behind: it must refresh its metadata.
+    FencedLeaderEpoch,
+    /// The reader knows an epoch that this node does not yet.
+    UnknownLeaderEpoch,
+    Log(ReadError),
+}
+
+impl Partition {
+    /// Compares the epoch that a client believes in with ours (KIP-320).
+    pub(crate) fn check_epoch(&self, believed: LeaderEpoch) -> Result<(), NotGiven> {
+        match believed.cmp(&self.leader_epoch()) {
+            _ if believed < 0 => Ok(()),
+            std::cmp::Ordering::Less => Err(NotGiven::FencedLeaderEpoch),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(NotGiven::UnknownLeaderEpoch),
+        }
+    }
+
+    /// Reads whole batches below the high watermark. `must_advance`: the first batch comes even if it is larger than wanted.
+    pub(crate) fn read(&self, wanted: Wanted, must_advance: bool, now_ms: i64) -> Result<Given, NotGiven> {
+        self.check_epoch(wanted.current_leader_epoch)?;
+        // Before the read: a reader must not learn of a high watermark that its records do not go up to.
+        let high_watermark = self.high_watermark();
+        let log_start_offset = self.log.log_start_offset();
+        let mut given = Given { pieces: Vec::new(), bytes: 0, high_watermark, log_start_offset, diverging: self.divergence(wanted) };
+        if given.diverging.is_none() {
+            let request = ReadRequest {
+                offset: wanted.offset,
+                max_bytes: wanted.bytes_max,
+                end_offset: high_watermark,
+                at_least_one: must_advance,
+                now_ms,
+            };
+            let outcome = self.log.read(request).map_err(NotGiven::Log)?;
+            given.pieces = outcome.pieces;
+            given.bytes = outcome.bytes;
+        }
+        Ok(given)
+    }
+
+    fn divergence(&self, wanted: Wanted) -> Option<(LeaderEpoch, Offset)> {
+        if wanted.last_fetched_epoch < 0 {
+            return None;
+        }
+        let end = self.log.epoch_end_offset(wanted.last_fetched_epoch);
+        let (epoch, end_offset) = end.map_or((-1, -1), |end| (end.epoch, end.end_offset));
+        (epoch < wanted.last_fetched_epoch || end_offset < wanted.offset).then_some((epoch, end_offset))
+    }
+}
