@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 extern crate alloc;
 
+pub mod group;
 pub mod ids;
 pub mod partition;
 mod snapshot;

@@ -5,6 +5,7 @@
 //! machines say now; the difference is then read like code.
 
 mod epochs;
+mod groups;
 mod leader;
 mod producers;
 mod script;
@@ -24,4 +25,9 @@ fn epochs() {
 #[test]
 fn leader() {
     run_all("leader", leader::Session::default);
+}
+
+#[test]
+fn groups() {
+    run_all("groups", groups::Session::default);
 }
