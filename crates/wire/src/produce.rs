@@ -131,7 +131,7 @@ impl<'a> Topic<'a> {
         self.request.key(&self.span.key)
     }
 
-    pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition<'a>> {
+    pub fn partitions(&self) -> impl ExactSizeIterator<Item = Partition<'a>> + use<'a> {
         let request = self.request;
         request.partitions[self.span.partitions.clone()].iter().map(|span| Partition {
             index: span.index,
