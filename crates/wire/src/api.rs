@@ -4,8 +4,10 @@
 //! codec). What a node advertises is computed from the handlers that are registered, so nothing can be advertised that
 //! nobody answers.
 
+use bytes::BytesMut;
+
 use crate::{
-    ErrorCode,
+    EncodeError, ErrorCode, RequestHeader, encode_response,
     messages::{ApiVersionsResponse, api_versions_response},
 };
 
@@ -225,14 +227,15 @@ pub fn api_versions_response(apis: &[AdvertisedApi]) -> ApiVersionsResponse {
     message!(ApiVersionsResponse { api_keys: apis.iter().map(advertised_line).collect() })
 }
 
-/// The answer to ApiVersions in a version that is not served: `UNSUPPORTED_VERSION`, to be encoded as version 0, naming
-/// only the versions of ApiVersions itself so that the client can ask again (KIP-511).
-pub fn api_versions_unsupported() -> ApiVersionsResponse {
+/// Writes the answer to ApiVersions in a version that is not served: `UNSUPPORTED_VERSION` in version 0 whatever was
+/// asked, naming only the versions of ApiVersions itself so that the client can ask again (KIP-511).
+pub fn api_versions_unsupported(buffer: &mut BytesMut, header: &RequestHeader) -> Result<(), EncodeError> {
     let own = AdvertisedApi { api_key: ApiKey::ApiVersions, versions: ApiKey::ApiVersions.advertised() };
-    message!(ApiVersionsResponse {
+    let response = message!(ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: vec![advertised_line(&own)],
-    })
+    });
+    encode_response(buffer, &RequestHeader { api_version: 0, ..header.clone() }, &response)
 }
 
 fn advertised_line(api: &AdvertisedApi) -> api_versions_response::ApiVersion {
@@ -293,5 +296,15 @@ mod tests {
         let response = api_versions_response(&apis);
         assert_eq!(response.api_keys.len(), 2);
         assert_eq!(response.finalized_features_epoch, -1);
+    }
+
+    #[test]
+    fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
+        let header =
+            RequestHeader { api_key: ApiKey::ApiVersions, api_version: 99, correlation_id: 5, client_id: None };
+        let mut buffer = BytesMut::new();
+        api_versions_unsupported(&mut buffer, &header).expect("encodes");
+        let expected = [0, 0, 0, 16, 0, 0, 0, 5, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4];
+        assert_eq!(&buffer[..], expected);
     }
 }

@@ -1,12 +1,12 @@
 //! The error codes of the protocol (Kafka 4.x, `org.apache.kafka.common.protocol.Errors`).
 
 macro_rules! error_codes {
-    ($($name:ident = $code:literal $kafka:literal $retriable:literal;)*) => {
+    ($($(#[$attribute:meta])* $name:ident = $code:literal $kafka:literal $retriable:literal;)*) => {
         /// What went wrong, as it stands in a response.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(i16)]
         pub enum ErrorCode {
-            $(#[doc = $kafka] $name = $code,)*
+            $(#[doc = $kafka] $(#[$attribute])* $name = $code,)*
         }
 
         impl ErrorCode {
@@ -36,6 +36,7 @@ macro_rules! error_codes {
 
 error_codes! {
     UnknownServerError = -1 "UNKNOWN_SERVER_ERROR" false;
+    #[default]
     None = 0 "NONE" false;
     OffsetOutOfRange = 1 "OFFSET_OUT_OF_RANGE" false;
     CorruptMessage = 2 "CORRUPT_MESSAGE" true;
@@ -181,12 +182,6 @@ impl ErrorCode {
     /// Whether this is an error at all.
     pub fn is_error(self) -> bool {
         self != Self::None
-    }
-}
-
-impl Default for ErrorCode {
-    fn default() -> Self {
-        Self::None
     }
 }
 

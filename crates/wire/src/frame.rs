@@ -60,8 +60,8 @@ impl Request {
     /// Reads the header of a frame (given without its length). The body keeps referring to the frame's memory.
     ///
     /// An ApiVersions request is let through in any version: it is answered with `UNSUPPORTED_VERSION` in version 0
-    /// ([`api_versions_unsupported`](crate::api_versions_unsupported)), see [`RequestHeader::is_supported`]. So is Produce
-    /// 0 to 2, which are advertised but not served (KAFKA-18659).
+    /// ([`api_versions_unsupported`](crate::api_versions_unsupported)), see [`RequestHeader::is_supported`]. Produce 0
+    /// to 2 are refused like any other version that is not served, although they are advertised (KAFKA-18659).
     pub fn parse(frame: Bytes) -> Result<Self, FrameError> {
         let (header, body) = Self::split(&frame)?;
         let body = frame.slice_ref(body);
@@ -97,7 +97,7 @@ impl Request {
 }
 
 impl RequestHeader {
-    /// Whether this version of the API is served; false only for ApiVersions and Produce (see [`Request::parse`]).
+    /// Whether this version of the API is served; false only for ApiVersions (see [`Request::parse`]).
     pub fn is_supported(&self) -> bool {
         self.api_key.served().contains(self.api_version)
     }

@@ -17,11 +17,11 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let advertised = advertise(table::keys());
     if !request.header().is_supported() {
         let mut buffer = BytesMut::new();
-        api_versions_unsupported(&mut buffer, request.header(), &advertised)?;
+        api_versions_unsupported(&mut buffer, request.header())?;
         return Ok(Reply::Bytes(buffer.freeze()));
     }
     let body: ApiVersionsRequest = request.decode()?;
-    let mut response = api_versions_response(&advertised, request.version());
+    let mut response = api_versions_response(&advertised);
     let named = request.version() >= 3;
     if named && !(is_software_text(&body.client_software_name) && is_software_text(&body.client_software_version)) {
         response.error_code = ErrorCode::InvalidRequest.code();

@@ -20,26 +20,12 @@ pub(crate) const VECTOR_COUNT: usize = 1392;
 
 /// All vectors, or `None` on a machine that does not have them (never in CI).
 pub(crate) fn vectors() -> Option<Vec<Vector>> {
-    let directory = std::env::var_os("CHRONIK_VECTORS").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../shared/vectors"
-            ))
-        },
-        PathBuf::from,
-    );
+    let directory = std::env::var_os("CHRONIK_VECTORS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors")), PathBuf::from);
     let path = directory.join("kafka-messages.jsonl");
     let Ok(lines) = std::fs::read_to_string(&path) else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no vectors at {}: set CHRONIK_VECTORS",
-            path.display()
-        );
-        eprintln!(
-            "no vectors at {}: set CHRONIK_VECTORS to hold the codec against Kafka's own bytes",
-            path.display()
-        );
+        assert!(std::env::var_os("CI").is_none(), "no vectors at {}: set CHRONIK_VECTORS", path.display());
+        eprintln!("no vectors at {}: set CHRONIK_VECTORS to hold the codec against Kafka's own bytes", path.display());
         return None;
     };
     Some(lines.lines().map(vector).collect())
@@ -57,9 +43,7 @@ fn vector(line: &str) -> Vector {
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
-    (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("hex"))
-        .collect()
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("hex")).collect()
 }
 
 /// Decodes bytes as a message and encodes it again.
@@ -67,12 +51,9 @@ pub(crate) type RoundTrip = fn(Bytes, i16) -> Result<Bytes, String>;
 
 fn round_trip<M: KafkaDecode + KafkaEncode>(bytes: Bytes, version: i16) -> Result<Bytes, String> {
     let version = ApiVersion::new(version);
-    let message = M::decode_from_bytes(bytes, version, Default::default())
-        .map_err(|error| error.to_string())?;
+    let message = M::decode_from_bytes(bytes, version, Default::default()).map_err(|error| error.to_string())?;
     let mut buffer = BytesMut::new();
-    message
-        .encode_into(&mut buffer, version)
-        .map_err(|error| error.to_string())?;
+    message.encode_into(&mut buffer, version).map_err(|error| error.to_string())?;
     Ok(buffer.freeze())
 }
 
