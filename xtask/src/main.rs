@@ -1,1 +1,37 @@
-fn main() {}
+//! The chores: `cargo xtask test` runs everything that proves this tree, `cargo xtask bench` measures it.
+
+mod prepare;
+mod process;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  test [--only PART]… [--list] [--against chronik|kafka] [--jobs N]
+        Everything that proves this tree: cargo test, then the end-to-end cases with real clients.
+        --only PART   only the end-to-end cases whose name contains PART (repeatable); `--only unit` for cargo test alone
+        --list        name the end-to-end cases and stop
+        --against     run the cases against Apache Kafka instead, to see that they ask for what Kafka does
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => test::run(&arguments[1..]),
+        Some("help" | "--help" | "-h") | None => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(anyhow::anyhow!("unknown command `{other}`\n\n{HELP}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

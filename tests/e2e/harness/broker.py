@@ -1,0 +1,215 @@
+"""Brokers as processes: started in a directory of their own, stopped or killed by their process id."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from harness import wire
+
+# Below the range that the system takes outgoing ports from, so that no client socket sits on one of them.
+PORTS = range(21200, 21500)
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
+
+# What every case wants unless it says otherwise; names are Kafka's, both brokers take them.
+BASE_SETTINGS = {
+    "auto.create.topics.enable": "true",
+    "num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "100",
+    "offsets.topic.num.partitions": "8",
+}
+
+
+class BrokerFailed(AssertionError):
+    """The broker did not start, or went away by itself."""
+
+
+def free_port():
+    """A port of [`PORTS`] that nobody listens on."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise BrokerFailed("no free port")
+
+
+class Broker:
+    """One broker on loopback. Data outlive `kill` and `stop`; `start` comes back on them, on the same port."""
+
+    def __init__(self, directory, settings=None):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.settings = {**BASE_SETTINGS, **(settings or {})}
+        self.process = None
+        self.log_path = self.directory / "broker.log"
+
+    @property
+    def bootstrap(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def data_dir(self):
+        return self.directory / "data"
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def start(self):
+        self._prepare()
+        self.launch()
+        self._wait_until_ready()
+        return self
+
+    def launch(self):
+        """Starts the process without waiting for it to serve."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory
+            )
+
+    def stop(self):
+        """A clean stop, as an operator would ask for it. Returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise BrokerFailed("the broker did not stop on SIGTERM") from None
+
+    def kill(self):
+        """`kill -9`: no goodbye to anyone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/status") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        raise BrokerFailed("no resident size")
+
+    def cpu_seconds(self):
+        """Processor time of all threads so far."""
+        total_ns = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            total_ns += int((task / "schedstat").read_text().split()[0])
+        return total_ns / 1e9
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _wait_until_ready(self):
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if not self.running():
+                raise BrokerFailed(f"the broker ended with {self.process.returncode}:\n{self.log_tail()}")
+            if wire.serves(self.port):
+                return
+            time.sleep(0.02)
+        self.kill()
+        raise BrokerFailed(f"the broker is not ready after {READY_TIMEOUT_S} s:\n{self.log_tail()}")
+
+    def log_tail(self, lines=30):
+        text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class Chronik(Broker):
+    """Our own server."""
+
+    kind = "chronik"
+
+    def __init__(self, directory, settings=None, binary=None, storage=None):
+        super().__init__(directory, settings)
+        self.binary = binary or os.environ["CHRONIK_BINARY"]
+        self.storage = storage or {}
+
+    def _prepare(self):
+        lines = ["[node.addresses]", f'kafka = "{self.bootstrap}"', "[kafka]"]
+        lines += [f'"{name}" = {toml_value(value)}' for name, value in self.settings.items()]
+        if self.storage:
+            lines += ["[storage]"] + [f"{name} = {toml_value(value)}" for name, value in self.storage.items()]
+        (self.directory / "chronik.toml").write_text("\n".join(lines) + "\n")
+
+    def _command(self):
+        return [self.binary, "start", "--config", self.directory / "chronik.toml", "--data-dir", self.data_dir]
+
+
+def toml_value(value):
+    """Settings are text, as in a properties file; TOML tells numbers and truth from text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value in ("true", "false") or str(value).lstrip("-").isdigit():
+        return str(value)
+    return f'"{value}"'
+
+
+class Kafka(Broker):
+    """Apache Kafka, combined broker and controller: what the cases are calibrated on."""
+
+    kind = "kafka"
+    CLUSTER_ID = "Y2hyb25pay1yZWZlcmVuYw"
+
+    def __init__(self, directory, settings=None, **_):
+        super().__init__(directory, settings)
+        self.controller_port = free_port()
+
+    def _prepare(self):
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.data_dir),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            **self.settings,
+        }
+        path = self.directory / "server.properties"
+        path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        if not self.data_dir.exists():
+            subprocess.run(
+                [*java("-Xmx256m"), "kafka.tools.StorageTool", "format", "-t", self.CLUSTER_ID, "-c", path],
+                check=True,
+                capture_output=True,
+            )
+
+    def _command(self):
+        return [*java("-Xmx768m"), "kafka.Kafka", self.directory / "server.properties"]
+
+
+def java(*options):
+    """The start of a command line for a class of Apache Kafka's."""
+    here = Path(__file__).resolve().parents[2]
+    return [
+        "java",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        *options,
+        f"-Dlog4j2.configurationFile={here / 'kafka' / 'log4j2.properties'}",
+        "-cp",
+        os.environ["KAFKA_JARS"] + "/*",
+    ]

@@ -1,0 +1,127 @@
+//! `cargo xtask test`: unit, transcript, property and crash tests by cargo, then real clients against the real server.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::prepare::{self, Prepared};
+use crate::process::{self, cache, cargo, root};
+use crate::toolchain;
+
+/// What the command line asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    only: Vec<String>,
+    list: bool,
+    against: Option<String>,
+    jobs: Option<String>,
+}
+
+/// The name that stands for `cargo test` in `--only`.
+const UNIT: &str = "unit";
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let options = parse(arguments)?;
+    if options.list {
+        return end_to_end(&options, &[]);
+    }
+    toolchain::require()?;
+    let wants_unit = options.against.is_none()
+        && (options.only.is_empty() || options.only.iter().any(|part| part == UNIT));
+    if wants_unit {
+        unit()?;
+    }
+    if options.only == [UNIT] {
+        return Ok(());
+    }
+    let prepared = prepare::all()?;
+    end_to_end(&options, &environment(&prepared))
+}
+
+fn unit() -> Result<()> {
+    process::run("cargo test", cargo().args(["test", "--workspace"]))
+}
+
+fn environment(prepared: &Prepared) -> Vec<(&'static str, &Path)> {
+    vec![
+        ("CHRONIK_BINARY", &prepared.server),
+        ("KAFKA_JARS", &prepared.kafka_jars),
+        ("CHRONIK_GO_CASES", &prepared.go_cases),
+    ]
+}
+
+/// Hands over to the runner of the cases, whose last line counts them.
+fn end_to_end(options: &Options, environment: &[(&str, &Path)]) -> Result<()> {
+    let mut runner = Command::new(prepare::python()?);
+    runner
+        .arg(root().join("tests/e2e/run.py"))
+        .envs(environment.iter().copied());
+    runner.arg("--keep").arg(cache().join("failed"));
+    for part in options.only.iter().filter(|part| *part != UNIT) {
+        runner.args(["--only", part]);
+    }
+    if let Some(against) = &options.against {
+        runner.args(["--against", against]);
+    }
+    if let Some(jobs) = &options.jobs {
+        runner.args(["--jobs", jobs]);
+    }
+    if options.list {
+        runner.arg("--list");
+        let status = runner
+            .status()
+            .context("the runner of the end-to-end cases does not start")?;
+        return if status.success() {
+            Ok(())
+        } else {
+            bail!("listing failed")
+        };
+    }
+    process::run("end-to-end cases", &mut runner)
+}
+
+fn parse(arguments: &[String]) -> Result<Options> {
+    let mut options = Options::default();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || {
+            rest.next()
+                .cloned()
+                .with_context(|| format!("{argument} needs a value"))
+        };
+        match argument.as_str() {
+            "--only" => options.only.push(value()?),
+            "--against" => options.against = Some(value()?),
+            "--jobs" => options.jobs = Some(value()?),
+            "--list" => options.list = true,
+            // `--only a b c` reads as three parts.
+            part if !part.starts_with('-') && !options.only.is_empty() => {
+                options.only.push(part.to_owned())
+            }
+            other => bail!("unknown argument `{other}`"),
+        }
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_parts_after_one_only() {
+        let arguments: Vec<String> = ["--only", "crash", "java", "--jobs", "1"]
+            .map(String::from)
+            .to_vec();
+        let options = parse(&arguments).unwrap();
+        assert_eq!(options.only, ["crash", "java"]);
+        assert_eq!(options.jobs.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn an_unknown_argument_is_an_error() {
+        assert!(parse(&["--fast".into()]).is_err());
+        assert!(parse(&["--only".into()]).is_err());
+    }
+}
