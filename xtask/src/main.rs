@@ -3,6 +3,7 @@
 mod prepare;
 mod process;
 mod test;
+mod tidy;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -15,12 +16,15 @@ cargo xtask <command>
         --only PART   only the end-to-end cases whose name contains PART (repeatable); `--only unit` for cargo test alone
         --list        name the end-to-end cases and stop
         --against     run the cases against Apache Kafka instead, to see that they ask for what Kafka does
+
+  tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&arguments[1..]),
+        Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");
             Ok(())

@@ -148,6 +148,30 @@ pub(crate) struct OldFlags {
     pub(crate) wal_receiver: Option<String>,
 }
 
+impl OldFlags {
+    /// The flags that were given, with their values.
+    pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
+        let file = self.cluster_config.as_ref().map(|path| path.display().to_string());
+        let flags = [
+            ("--kafka-port", &self.kafka_port),
+            ("--bind-addr", &self.bind_addr),
+            ("--advertised-addr", &self.advertised_addr),
+            ("--advertised-port", &self.advertised_port),
+            ("--node-id", &self.node_id),
+            ("--cluster-config", &file),
+            ("--metrics-port", &self.metrics_port),
+            ("--admin-port", &self.admin_port),
+            ("--search-port", &self.search_port),
+            ("--raft-addr", &self.raft_addr),
+            ("--peers", &self.peers),
+            ("--bootstrap", &self.bootstrap.then(String::new)),
+            ("--wal-followers", &self.wal_followers),
+            ("--wal-receiver", &self.wal_receiver),
+        ];
+        flags.into_iter().filter_map(|(flag, value)| Some((flag, value.clone()?))).collect()
+    }
+}
+
 /// Reads the process's arguments. Wrong usage and `--help` end the process here, in clap's way (exit 2 and 0).
 pub(crate) fn parse() -> Arguments {
     let matches = command().get_matches();

@@ -99,7 +99,12 @@ pub(crate) fn variables(output: Output) -> Exit {
     }
     let entries = names.iter().map(|(name, key)| {
         let path = key.map(|key| key.toml_path());
-        json!({ "variable": name, "key": path, "default": key.and_then(|key| key.default) })
+        json!({
+            "variable": name,
+            "key": path,
+            "default": key.and_then(|key| key.default),
+            "about": key.map(|key| key.about),
+        })
     });
     document(&Json::Array(entries.collect()), output);
     Exit::Done
@@ -107,9 +112,8 @@ pub(crate) fn variables(output: Output) -> Exit {
 
 /// Where the configuration came from, in a few words.
 pub(crate) fn source(loaded: &Loaded) -> String {
-    let from = |wanted: fn(&Origin) -> bool| {
-        KEYS.iter().filter(|key| wanted(&loaded.settings.entry(key).origin)).count()
-    };
+    let from =
+        |wanted: fn(&Origin) -> bool| KEYS.iter().filter(|key| wanted(&loaded.settings.entry(key).origin)).count();
     let mut parts: Vec<String> = loaded.file.iter().map(|path| format!("file {}", path.display())).collect();
     for (count, one, many) in [
         (from(|origin| matches!(origin, Origin::Variable(_))), "environment variable", "environment variables"),
@@ -135,9 +139,8 @@ pub(crate) fn document(document: &Json, output: Output) {
 /// Columns as wide as their widest cell; the last one is not padded.
 fn table(header: &[&str], rows: Vec<Vec<String>>) {
     let header: Vec<String> = header.iter().map(|&word| word.to_owned()).collect();
-    let width = |column: usize| {
-        rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
+    let width =
+        |column: usize| rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut stdout = std::io::stdout().lock();
     for row in [&header].into_iter().chain(&rows) {

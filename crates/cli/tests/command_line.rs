@@ -25,10 +25,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     assert_eq!(origin(&[], &[]), ("./data".into(), "default".to_owned()));
     assert_eq!(origin(&file, &[]), ("from-file".into(), "file".to_owned()));
     assert_eq!(origin(&file, &[env]), ("from-env".into(), "env".to_owned()));
-    assert_eq!(
-        origin(&["-c", "chronik.toml", "-d", "from-flag"], &[env]),
-        ("from-flag".into(), "flag".to_owned())
-    );
+    assert_eq!(origin(&["-c", "chronik.toml", "-d", "from-flag"], &[env]), ("from-flag".into(), "flag".to_owned()));
     let by_variable = [("CHRONIK_CONFIG", "chronik.toml")];
     assert_eq!(origin(&[], &by_variable), ("from-file".into(), "file".to_owned()));
 }
@@ -124,11 +121,16 @@ fn a_bad_value_in_a_variable_or_flag_names_it() {
 fn every_key_has_its_variable() {
     let workplace = Workplace::new();
     let one = |name: &str, value: &str, pointer: &str| shown(&workplace, &[], &[(name, value)], pointer);
-    assert_eq!(one("CHRONIK_KAFKA__LOG__RETENTION__HOURS", "5", "/kafka/log.retention.hours"), (5.into(), "env".into()));
+    assert_eq!(
+        one("CHRONIK_KAFKA__LOG__RETENTION__HOURS", "5", "/kafka/log.retention.hours"),
+        (5.into(), "env".into())
+    );
     assert_eq!(one("CHRONIK_STORAGE__SYNC", "interval", "/storage/sync"), ("interval".into(), "env".into()));
     assert_eq!(one("RUST_LOG", "chronik_log=trace", "/log_level"), ("chronik_log=trace".into(), "env".into()));
     let listed = workplace.run(&["config", "env"], &[]).stdout;
-    for name in ["CHRONIK_CONFIG", "CHRONIK_BIND", "CHRONIK_ADVERTISE", "CHRONIK_NODE__ADVERTISE__KAFKA", "CHRONIK_LOG_LEVEL"] {
+    for name in
+        ["CHRONIK_CONFIG", "CHRONIK_BIND", "CHRONIK_ADVERTISE", "CHRONIK_NODE__ADVERTISE__KAFKA", "CHRONIK_LOG_LEVEL"]
+    {
         assert!(listed.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name} is not listed");
     }
 }
@@ -214,7 +216,7 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
     start(&["--peers", "2@x:1"], &["error[CHK0201]: --peers asks for a cluster"]);
     start(&["--bootstrap"], &["error[CHK0201]: --bootstrap asks for a cluster"]);
     start(&["--wal-receiver", "x:1"], &["error[CHK0201]: --wal-receiver asks for a cluster"]);
-    start(&["--metrics-port", "1"], &["error[CHK0302]: --metrics-port cannot be honoured"]);
+    start(&["--metrics-port", "1"], &["error[CHK0302]: --metrics-port cannot be honoured", "no HTTP port"]);
     start(&["--advertised-port", "1"], &["an advertised port needs a host", "--advertise HOST:PORT"]);
     start(&["--kafka-port", "1", "--bind", "127.0.0.1:2"], &["error[CHK0110]: --bind and --kafka-port"]);
     start(&["--kafka-port", "many"], &["`many` is not a port"]);

@@ -29,7 +29,10 @@ fix   rename it to `advertise`
 #[test]
 fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
     refused("sync = \"commit\"\n", &["unknown key `sync`", "move it to [storage]"]);
-    refused("[storage]\nnode_id = 1\n", &["unknown key `storage.node_id`", "the top of the file, above the first table"]);
+    refused(
+        "[storage]\nnode_id = 1\n",
+        &["unknown key `storage.node_id`", "the top of the file, above the first table"],
+    );
     refused("[storage]\n\"num.partitions\" = 3\n", &["move it to [kafka], in quotes"]);
     refused("[limits]\ndata_dirr = \"x\"\n", &["did you mean `data_dir`? it belongs in the top of the file"]);
     refused("[limits]\nfrobnicate = 1\n", &["unknown key `limits.frobnicate`", "config show"]);
@@ -66,9 +69,15 @@ fn a_value_of_the_wrong_type_is_told_what_to_write() {
         ("data_dir = 5\n", ["expected path, found a whole number", "write it in quotes"]),
         ("node_id = [1]\n", ["found a list", "write a whole number"]),
         ("storage = 5\n", ["`storage` is a table, not a whole number", "open it with [storage]"]),
-        ("[storage]\nsync = true\n", ["expected \"commit\" or \"interval\", found true or false", "write it in quotes"]),
+        (
+            "[storage]\nsync = true\n",
+            ["expected \"commit\" or \"interval\", found true or false", "write it in quotes"],
+        ),
         ("[node.addresses]\nkafka = 9092\n", ["expected host:port, found a whole number", "\"0.0.0.0:9092\""]),
-        ("[kafka]\n\"auto.create.topics.enable\" = \"no\"\n", ["expected true or false, found text", "write true or false"]),
+        (
+            "[kafka]\n\"auto.create.topics.enable\" = \"no\"\n",
+            ["expected true or false, found text", "write true or false"],
+        ),
     ] {
         refused(file, &texts);
     }
@@ -77,10 +86,19 @@ fn a_value_of_the_wrong_type_is_told_what_to_write() {
 #[test]
 fn units_are_asked_for_and_corrected() {
     for (file, texts) in [
-        ("[storage]\nsync_interval = 10\n", ["error[CHK0104]", "`10` has no unit", "add one of the units ms, s, m, h, d"]),
+        (
+            "[storage]\nsync_interval = 10\n",
+            ["error[CHK0104]", "`10` has no unit", "add one of the units ms, s, m, h, d"],
+        ),
         ("[storage]\nsync_interval = \"10\"\n", ["error[CHK0104]", "`10` has no unit", "for example \"10s\""]),
-        ("[storage]\nwal_file_size = \"64MB\"\n", ["error[CHK0104]", "`MB` is not a unit of size", "did you mean \"64MiB\"?"]),
-        ("[storage]\nsync_interval = \"1 fortnight\"\n", ["error[CHK0104]", "is not a unit of time", "use one of the units"]),
+        (
+            "[storage]\nwal_file_size = \"64MB\"\n",
+            ["error[CHK0104]", "`MB` is not a unit of size", "did you mean \"64MiB\"?"],
+        ),
+        (
+            "[storage]\nsync_interval = \"1 fortnight\"\n",
+            ["error[CHK0104]", "is not a unit of time", "use one of the units"],
+        ),
     ] {
         refused(file, &texts);
     }
@@ -109,7 +127,10 @@ fn addresses_are_host_and_port_everywhere() {
         ("PLAINTEXT://localhost:9092", "is a URL, not an address"),
         ("2@localhost:9092:1", "more than one colon"),
     ] {
-        refused(&format!("[node.addresses]\nkafka = \"{address}\"\n"), &["error[CHK0106]", what, "write it as host:port"]);
+        refused(
+            &format!("[node.addresses]\nkafka = \"{address}\"\n"),
+            &["error[CHK0106]", what, "write it as host:port"],
+        );
     }
     refused("data_dir = \"\"\n", &["the value is empty"]);
 }
@@ -134,7 +155,10 @@ fn a_cluster_is_refused_and_every_place_that_asks_for_it_is_shown() {
 #[test]
 fn ports_that_this_build_does_not_have_are_refused() {
     let file = "[node.addresses]\nmetrics = \"0.0.0.0:13092\"\nsearch = \"0.0.0.0:6092\"\n";
-    refused(file, &["error[CHK0202]: this build has no HTTP port for metrics or search", "chronik.toml:2:1", "chronik.toml:3:1"]);
+    refused(
+        file,
+        &["error[CHK0202]: this build has no HTTP port for metrics or search", "chronik.toml:2:1", "chronik.toml:3:1"],
+    );
 }
 
 #[test]

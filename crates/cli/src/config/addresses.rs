@@ -80,8 +80,7 @@ fn is_wildcard(host: &str) -> bool {
 }
 
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let mut addresses: Vec<SocketAddr> =
-        (host, port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
     addresses.sort();
     addresses.dedup();
     if addresses.is_empty() { Err("the name has no address".to_owned()) } else { Ok(addresses) }

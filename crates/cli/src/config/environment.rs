@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::flags::{address_part, empty};
-use super::foreign::{self, Fate, OLD_VARIABLES};
+use super::flags::empty;
+use super::foreign::{self, OLD_VARIABLES};
+use super::old_names::{self, By};
 use super::problem::{Code, Place, Problem};
-use super::schema::{self, KEYS, Key};
+use super::schema::{KEYS, Key};
 use super::settings::{Assignment, Origin};
 use super::suggest::closest;
-use super::{Layer, READ_ON, file};
+use super::{Layer, file};
 
 pub(crate) const CONFIG: &str = "CHRONIK_CONFIG";
 const PREFIX: &str = "CHRONIK_";
@@ -59,7 +60,7 @@ fn variable(layer: &mut Layer, name: &str, value: &str, strict: bool) {
     } else if let Some(key) = key {
         set(layer, key, name, value);
     } else if let Some(old) = OLD_VARIABLES.iter().find(|old| old.name == name) {
-        old_name(layer, old.fate, name, value);
+        old_names::apply(layer, old, By::Variable, value);
     } else {
         unknown(layer, name, value, strict);
     }
@@ -84,43 +85,6 @@ fn set(layer: &mut Layer, key: &'static Key, name: &str, value: &str) {
                 .why("this starts a single node, which has this number and no peers")
                 .fix(format!("nothing, if that is what you want; a single node does not need {NODE_ID}")),
         );
-    }
-}
-
-fn old_name(layer: &mut Layer, fate: Fate, name: &str, value: &str) {
-    let place = Place::variable(name, value);
-    match fate {
-        Fate::Cluster => layer.problems.push(
-            Problem::error(Code::Cluster, format!("{name} asks for a cluster, and this build runs single nodes only"))
-                .at(place)
-                .why("a node that ignored it would keep one copy of what you want kept several times")
-                .fix(format!("unset {name} to run one node")),
-        ),
-        Fate::Refused(fix) => layer.problems.push(
-            Problem::error(Code::OldNameRefused, format!("{name} is not a name of this server"))
-                .at(place)
-                .why("it would be ignored, and you would have a setting that you do not have")
-                .fix(fix),
-        ),
-        Fate::Sets(path, part, replacement) => {
-            let key = schema::find(path).expect("old names set keys that exist");
-            match address_part(part, value) {
-                Ok(value) => {
-                    layer.assignments.push(Assignment { key, value, origin: Origin::Variable(name.to_owned()) });
-                    layer.problems.push(
-                        Problem::warning(Code::OldName, format!("{name} is an old name; it still works"))
-                            .at(place)
-                            .why(READ_ON)
-                            .fix(format!("set {replacement} instead")),
-                    );
-                }
-                Err(what) => layer.problems.push(
-                    Problem::error(Code::Malformed, format!("{name}: {what}"))
-                        .at(place)
-                        .fix(format!("set {replacement} instead")),
-                ),
-            }
-        }
     }
 }
 

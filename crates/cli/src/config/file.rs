@@ -87,9 +87,10 @@ impl Reader<'_> {
             return self.table(path, entries);
         }
         let span = name.span();
-        let problem = Problem::error(Code::WrongType, format!("`{path}` is a table, not {}", type_name(value.get_ref())))
-            .at(self.place(&span, ""))
-            .fix(format!("open it with [{path}] on a line of its own"));
+        let problem =
+            Problem::error(Code::WrongType, format!("`{path}` is a table, not {}", type_name(value.get_ref())))
+                .at(self.place(&span, ""))
+                .fix(format!("open it with [{path}] on a line of its own"));
         self.problems.push((span.start, problem));
     }
 
@@ -102,9 +103,10 @@ impl Reader<'_> {
                 self.assignments.push(Assignment { key, value, origin });
             }
             Err(mismatch) => {
-                let problem = Problem::error(code(mismatch.reason), format!("`{}`: {}", key.toml_path(), mismatch.what))
-                    .at(self.place(&span, ""))
-                    .fix(mismatch.fix);
+                let problem =
+                    Problem::error(code(mismatch.reason), format!("`{}`: {}", key.toml_path(), mismatch.what))
+                        .at(self.place(&span, ""))
+                        .fix(mismatch.fix);
                 self.problems.push((span.start, problem));
             }
         }
@@ -174,8 +176,7 @@ impl Reader<'_> {
     }
 }
 
-const FIX_CLUSTER: &str =
-    "to run one node, remove these keys and tables; to run a cluster, use a build that has it (`chronik-server version`)";
+const FIX_CLUSTER: &str = "to run one node, remove these keys and tables; to run a cluster, use a build that has it (`chronik-server version`)";
 
 fn convert(kind: Kind, value: &DeValue<'_>) -> Result<Value, Mismatch> {
     match (kind, value) {
@@ -190,7 +191,10 @@ fn convert(kind: Kind, value: &DeValue<'_>) -> Result<Value, Mismatch> {
                 }),
             }
         }
-        (Kind::Path | Kind::Bytes { .. } | Kind::Duration { .. } | Kind::Choice(_) | Kind::Address, DeValue::String(text)) => {
+        (
+            Kind::Path | Kind::Bytes { .. } | Kind::Duration { .. } | Kind::Choice(_) | Kind::Address,
+            DeValue::String(text),
+        ) => {
             if text.is_empty() {
                 return Err(Mismatch {
                     reason: Reason::Syntax,
@@ -217,11 +221,7 @@ fn wrong_type(kind: Kind, value: &DeValue<'_>) -> Mismatch {
         (Kind::Address, _) => "write host:port in quotes, for example \"0.0.0.0:9092\"".to_owned(),
         (Kind::Path | Kind::Choice(_), _) => "write it in quotes".to_owned(),
     };
-    Mismatch {
-        reason: Reason::Type,
-        what: format!("expected {}, found {}", kind.describe(), type_name(value)),
-        fix,
-    }
+    Mismatch { reason: Reason::Type, what: format!("expected {}, found {}", kind.describe(), type_name(value)), fix }
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

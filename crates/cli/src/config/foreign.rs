@@ -12,6 +12,8 @@ pub(crate) struct OldName {
 pub(crate) enum Fate {
     /// Honoured with a warning: sets the key with this path; the text shows the replacement.
     Sets(&'static str, Part, &'static str),
+    /// Honoured with a warning: names the configuration file.
+    NamesFile(&'static str),
     /// Only means something in a cluster.
     Cluster,
     /// Cannot be honoured; the text is the fix.
@@ -25,12 +27,33 @@ pub(crate) enum Part {
     Port,
 }
 
-use Fate::{Cluster, Refused, Sets};
+use Fate::{Cluster, NamesFile, Refused, Sets};
 
+const NO_HTTP_FLAG: &str = "leave it out: this build has no HTTP port (metrics, search, admin)";
 const NO_HTTP: &str = "unset it: this build has no HTTP port (metrics, search, admin)";
 
+const LISTEN: &str = "node.addresses.kafka";
+const ADVERTISE: &str = "node.advertise.kafka";
+
+pub(crate) static OLD_FLAGS: &[OldName] = &[
+    old("--kafka-port", Sets(LISTEN, Part::Port, "--bind HOST:PORT")),
+    old("--bind-addr", Sets(LISTEN, Part::Whole, "--bind")),
+    old("--advertised-addr", Sets(ADVERTISE, Part::Whole, "--advertise")),
+    old("--advertised-port", Sets(ADVERTISE, Part::Port, "--advertise HOST:PORT")),
+    old("--node-id", Sets("node_id", Part::Whole, "CHRONIK_NODE_ID, or node_id in the file,")),
+    old("--cluster-config", NamesFile("--config")),
+    old("--raft-addr", Cluster),
+    old("--peers", Cluster),
+    old("--bootstrap", Cluster),
+    old("--wal-followers", Cluster),
+    old("--wal-receiver", Cluster),
+    old("--metrics-port", Refused(NO_HTTP_FLAG)),
+    old("--admin-port", Refused(NO_HTTP_FLAG)),
+    old("--search-port", Refused(NO_HTTP_FLAG)),
+];
+
 pub(crate) static OLD_VARIABLES: &[OldName] = &[
-    old("CHRONIK_KAFKA_PORT", Sets("node.addresses.kafka", Part::Port, "CHRONIK_BIND=HOST:PORT")),
+    old("CHRONIK_KAFKA_PORT", Sets(LISTEN, Part::Port, "CHRONIK_BIND=HOST:PORT")),
     old("CHRONIK_REPLICATION_FOLLOWERS", Cluster),
     old("CHRONIK_WAL_RECEIVER_ADDR", Cluster),
     old("CHRONIK_WAL_RECEIVER_PORT", Cluster),

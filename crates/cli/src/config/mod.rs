@@ -7,7 +7,10 @@ mod file;
 mod flags;
 mod foreign;
 mod node;
+mod old_names;
 pub(crate) mod problem;
+#[cfg(test)]
+mod reference;
 pub(crate) mod schema;
 pub(crate) mod settings;
 mod suggest;
@@ -21,9 +24,6 @@ pub(crate) use environment::{names as variable_names, of_process as variables_of
 use problem::{Code, Place, Problem, Severity};
 use settings::{Assignment, Origin, Settings};
 use value::Value;
-
-/// Where a warning about an old name sends its reader.
-const READ_ON: &str = "earlier servers had this name; docs/operate/configuration.md, \"Old names\", lists them all";
 
 /// A configuration that a node can be started with.
 #[derive(Debug)]
@@ -73,10 +73,6 @@ impl Layer {
     fn of_file(path: &Path) -> Layer {
         let (assignments, problems) = file::read(path);
         Layer { assignments, problems, config: None }
-    }
-
-    fn lay(&mut self, assignment: Assignment) {
-        self.assignments.push(assignment);
     }
 }
 

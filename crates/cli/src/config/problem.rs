@@ -67,6 +67,56 @@ pub(crate) enum Code {
     Start = 401,
 }
 
+#[cfg(test)]
+impl Code {
+    pub(crate) const ALL: &[Code] = &[
+        Code::Syntax,
+        Code::Unreadable,
+        Code::WrongType,
+        Code::MissingUnit,
+        Code::OutOfRange,
+        Code::Malformed,
+        Code::UnknownKey,
+        Code::UnknownVariable,
+        Code::EmptyValue,
+        Code::GivenTwice,
+        Code::AdvertisedAddress,
+        Code::ListenAddress,
+        Code::Contradiction,
+        Code::Cluster,
+        Code::NotInThisBuild,
+        Code::OldName,
+        Code::OldNameRefused,
+        Code::NodeIdAlone,
+        Code::Start,
+    ];
+
+    /// What it is about, for the reference page.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Code::Syntax => "the file is not TOML",
+            Code::Unreadable => "the file cannot be read",
+            Code::WrongType => "a value of the wrong type",
+            Code::MissingUnit => "a size or time without its unit, or with a wrong one",
+            Code::OutOfRange => "a value that the key does not accept",
+            Code::Malformed => "an address or number that cannot be read",
+            Code::UnknownKey => "a key or table that does not exist",
+            Code::UnknownVariable => "a `CHRONIK_*` variable that nothing reads; a warning, with `--strict` an error",
+            Code::EmptyValue => "a flag or variable without a value",
+            Code::GivenTwice => "two names for one setting, both set",
+            Code::AdvertisedAddress => "an advertised address that nobody can connect to",
+            Code::ListenAddress => "an address to listen on that is not known here",
+            Code::Contradiction => "two settings that exclude each other",
+            Code::Cluster => "something that asks for a cluster; this build runs single nodes only",
+            Code::NotInThisBuild => "something that asks for a port that this build does not have",
+            Code::OldName => "an old name that still works; a warning",
+            Code::OldNameRefused => "an old name that cannot be honoured",
+            Code::NodeIdAlone => "a node id in the environment, and no cluster; a warning",
+            Code::Start => "the configuration is valid, and the node could not start or had to stop",
+        }
+    }
+}
+
 impl Problem {
     pub(crate) fn error(code: Code, what: impl Into<String>) -> Problem {
         Problem {

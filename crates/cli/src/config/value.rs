@@ -8,11 +8,21 @@ pub(crate) enum Kind {
     Path,
     Boolean,
     /// A whole number. `unit` is empty, or what Kafka counts in under this name.
-    Integer { min: i64, max: i64, unit: &'static str },
+    Integer {
+        min: i64,
+        max: i64,
+        unit: &'static str,
+    },
     /// A size with its unit: `"64MiB"`.
-    Bytes { min: u64, max: u64 },
+    Bytes {
+        min: u64,
+        max: u64,
+    },
     /// A time with its unit: `"10s"`.
-    Duration { min_ms: u64, max_ms: u64 },
+    Duration {
+        min_ms: u64,
+        max_ms: u64,
+    },
     Choice(&'static [&'static str]),
     /// `host:port`; flags and short variables may leave out the port.
     Address,
@@ -77,9 +87,7 @@ impl Kind {
 
     /// Accepts `number` when it is within the bounds of an integer key.
     pub(crate) fn integer(self, number: i64) -> Result<Value, Mismatch> {
-        let Kind::Integer { min, max, .. } = self else {
-            unreachable!("only integer keys hold whole numbers")
-        };
+        let Kind::Integer { min, max, .. } = self else { unreachable!("only integer keys hold whole numbers") };
         if (min..=max).contains(&number) {
             return Ok(Value::Integer(number));
         }
@@ -99,7 +107,11 @@ impl Kind {
             Kind::Integer { unit, .. } => format!("whole number, {unit}"),
             Kind::Bytes { .. } => "size with its unit".to_owned(),
             Kind::Duration { .. } => "time with its unit".to_owned(),
-            Kind::Choice(choices) => choices.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(" or "),
+            Kind::Choice(choices) => {
+                let quoted: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
+                let (last, others) = quoted.split_last().expect("there is a choice");
+                format!("{} or {last}", others.join(", "))
+            }
             Kind::Address => "host:port".to_owned(),
         }
     }
@@ -355,7 +367,9 @@ mod tests {
         let full = |text| Address::parse(text, false);
         assert_eq!(full("[::1]:9092").unwrap().to_string(), "[::1]:9092");
         assert_eq!(full("broker:9092").unwrap().to_string(), "broker:9092");
-        for text in ["broker", ":9092", "9092:", "a:b:c", "http://broker:9092", "broker:70000", "[::1", "[::1]9092", "a b:1"] {
+        for text in
+            ["broker", ":9092", "9092:", "a:b:c", "http://broker:9092", "broker:70000", "[::1", "[::1]9092", "a b:1"]
+        {
             assert!(full(text).is_err(), "{text} must be refused");
         }
         assert_eq!(Address::parse("::1", true).unwrap(), Address { host: Some("::1".to_owned()), port: None });
