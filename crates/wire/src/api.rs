@@ -192,7 +192,7 @@ impl ApiKey {
     /// not serve.
     pub(crate) const fn accepts_header(self, api_version: i16) -> bool {
         match self {
-            Self::ApiVersions => api_version >= 0,
+            Self::ApiVersions => true,
             _ => self.served().contains(api_version),
         }
     }

@@ -1,6 +1,6 @@
 //! How much a peer may make us believe: limits on decoding, and the error a bad message becomes.
 
-use kafka_wire_core::{DecodeLimits, KafkaDecode};
+use kafka_wire_core::{DecodeLimits, Decoder, KafkaDecode};
 
 use crate::{Bytes, messages::ApiVersion};
 
@@ -64,6 +64,18 @@ pub(crate) fn decode<M: KafkaDecode + kafka_wire::KafkaMessage>(
     limits: Limits,
 ) -> Result<M, DecodeError> {
     M::decode_from_bytes(bytes, ApiVersion::new(version), limits.codec())
+        .map_err(|cause| DecodeError::from_codec(M::NAME, version, cause))
+}
+
+/// Decodes one message from the start of `bytes`. What stands behind it is left alone, as Kafka leaves it: some clients send
+/// a body where the version has none.
+pub(crate) fn decode_front<M: KafkaDecode + kafka_wire::KafkaMessage>(
+    bytes: Bytes,
+    version: i16,
+    limits: Limits,
+) -> Result<M, DecodeError> {
+    Decoder::new(bytes, limits.codec())
+        .and_then(|mut decoder| M::decode(&mut decoder, ApiVersion::new(version)))
         .map_err(|cause| DecodeError::from_codec(M::NAME, version, cause))
 }
 

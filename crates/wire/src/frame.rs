@@ -13,7 +13,7 @@ use kafka_wire_core::{Encoder, KafkaDecode, KafkaEncode, StrBytes};
 
 use crate::{
     ApiKey,
-    decode::{DecodeError, Limits, decode},
+    decode::{DecodeError, Limits, decode, decode_front},
     messages::ApiVersion,
     reader::Reader,
 };
@@ -89,10 +89,10 @@ impl Request {
         Ok((header, &frame[reader.position()..]))
     }
 
-    /// Decodes the body as `M`, which must be the request of this API.
+    /// Decodes the body as `M`, which must be the request of this API. Bytes behind it are left alone, as Kafka does.
     pub fn decode<M: KafkaRequest + KafkaMessage + KafkaDecode>(&self) -> Result<M, DecodeError> {
         debug_assert_eq!(M::API_KEY.value(), self.header.api_key.code());
-        decode(self.body.clone(), self.header.api_version, Limits::default())
+        decode_front(self.body.clone(), self.header.api_version, Limits::default())
     }
 }
 

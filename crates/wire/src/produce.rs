@@ -72,7 +72,8 @@ pub struct Partition<'a> {
 }
 
 impl<'a> ProduceRequest<'a> {
-    /// Reads the body of a request in `version`, which must be one that is served.
+    /// Reads the body of a request in `version`, which must be one that is served. Bytes behind it are left alone, as Kafka
+    /// does.
     pub fn parse(body: &'a [u8], version: i16) -> Result<Self, DecodeError> {
         parse(body, version).map_err(|cause| DecodeError::from_codec("ProduceRequest", version, cause))
     }
@@ -240,7 +241,6 @@ fn parse(body: &[u8], version: i16) -> Result<ProduceRequest<'_>, kafka_wire_cor
     if flexible {
         reader.skip_tagged_fields()?;
     }
-    reader.finish()?;
     Ok(ProduceRequest { transactional_id, acks, timeout_ms, topics, partitions, body })
 }
 

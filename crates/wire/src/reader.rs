@@ -18,13 +18,6 @@ impl<'a> Reader<'a> {
         self.position
     }
 
-    pub(crate) fn finish(&self) -> Result<(), DecodeError> {
-        match self.bytes.len() - self.position {
-            0 => Ok(()),
-            remaining => Err(DecodeError::TrailingBytes { remaining }),
-        }
-    }
-
     pub(crate) fn i16(&mut self) -> Result<i16, DecodeError> {
         Ok(i16::from_be_bytes(self.array()?))
     }

@@ -98,11 +98,24 @@ fn a_version_of_api_versions_from_the_future_can_be_answered() {
 }
 
 #[test]
-fn trailing_bytes_are_refused() {
+fn bytes_behind_a_request_are_left_alone() {
     let mut frame = BytesMut::from(&produce_frame(9)[..]);
     frame.put_u8(0);
     let request = Request::parse(frame.freeze()).expect("the header is sound");
-    assert!(ProduceRequest::parse(&request.body, 9).is_err());
+    assert_eq!(ProduceRequest::parse(&request.body, 9).expect("sound").topics().len(), 2);
+    let request = Request::parse(framed(18, 0, b"abc")).expect("the header is sound");
+    request.decode::<messages::ApiVersionsRequest>().expect("Kafka answers it");
+}
+
+#[test]
+fn a_request_that_ends_early_is_refused() {
+    let frame = produce_frame(12);
+    let request = Request::parse(frame.clone()).expect("the header is sound");
+    let header_bytes = frame.len() - request.body.len();
+    for end in header_bytes..frame.len() {
+        let request = Request::parse(frame.slice(..end)).expect("the header is sound");
+        assert!(ProduceRequest::parse(&request.body, 12).is_err(), "{end}");
+    }
 }
 
 /// A well-formed frame, without its length.
