@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod group;
 pub mod ids;
+pub mod metadata;
 pub mod partition;
 mod snapshot;
 

@@ -1,0 +1,229 @@
+use super::record::*;
+use super::*;
+use crate::ids::{BrokerId, TopicId};
+use proptest::prelude::*;
+
+fn controller() -> Controller {
+    let mut controller = Controller::default();
+    register(&mut controller, 1, 7);
+    controller
+}
+
+fn register(controller: &mut Controller, id: BrokerId, incarnation: u8) -> i64 {
+    let registration = BrokerRegistration {
+        id,
+        incarnation_id: [incarnation; 16],
+        directory_id: [id as u8; 16],
+        endpoints: Vec::new(),
+        rack: None,
+    };
+    let epoch = controller.image().broker(id).map_or(10, |broker| broker.epoch + 1);
+    carry_out(controller, controller.register_broker(&registration, epoch))
+}
+
+fn carry_out<R>(controller: &mut Controller, decision: Decision<R>) -> R {
+    decision.records.iter().for_each(|record| controller.apply(record));
+    decision.reply
+}
+
+fn topic(name: &str, id: u32, partitions: i32) -> CreatableTopic {
+    CreatableTopic {
+        name: name.into(),
+        topic_id: topic_id(id),
+        partitions,
+        replication_factor: -1,
+        assignments: Vec::new(),
+        configs: Vec::new(),
+    }
+}
+
+fn topic_id(number: u32) -> TopicId {
+    let mut bytes = [1; 16];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    TopicId(bytes)
+}
+
+fn create(controller: &mut Controller, topic: CreatableTopic) -> Result<CreatedTopic, MetadataError> {
+    let command = CreateTopics { topics: vec![topic], validate_only: false };
+    let decision = controller.create_topics(&command);
+    carry_out(controller, decision).remove(0)
+}
+
+#[test]
+fn a_published_image_never_changes() {
+    let mut controller = controller();
+    create(&mut controller, topic("a", 1, 2)).unwrap();
+    let published = controller.image().clone();
+    let records = published.to_records();
+    create(&mut controller, topic("b", 2, 2)).unwrap();
+    register(&mut controller, 1, 8);
+    let decision = controller.delete_topics(&[TopicKey::Name("a".into())]);
+    carry_out(&mut controller, decision).remove(0).unwrap();
+    assert_eq!(published.to_records(), records);
+    assert_eq!(published.partition(topic_id(1), 0).unwrap().leader_epoch, 0);
+}
+
+#[test]
+fn ten_thousand_topics_share_what_did_not_change() {
+    let mut controller = controller();
+    let mut published = Vec::new();
+    for number in 0..10_000 {
+        create(&mut controller, topic(&format!("topic-{number}"), number, 1)).unwrap();
+        published = vec![controller.image().clone()];
+    }
+    assert_eq!(published[0].topic_count(), 10_000);
+    assert_eq!(published[0].topics_from("topic-99").next().unwrap().name.as_ref(), "topic-99");
+}
+
+#[test]
+fn three_nodes_get_three_leaders_each() {
+    let mut controller = controller();
+    register(&mut controller, 2, 1);
+    register(&mut controller, 3, 1);
+    create(&mut controller, CreatableTopic { replication_factor: 3, ..topic("t", 1, 9) }).unwrap();
+    let topic = controller.image().topic("t").unwrap();
+    for broker in 1..=3 {
+        assert_eq!(topic.partitions.values().filter(|partition| partition.leader == broker).count(), 3);
+    }
+}
+
+#[test]
+fn a_record_that_does_not_fit_changes_nothing() {
+    let mut controller = controller();
+    create(&mut controller, topic("t", 1, 1)).unwrap();
+    let before = controller.image().clone();
+    let change = |topic_id, partition, partition_epoch| {
+        let (in_sync, leader, leader_epoch) = (vec![1], 1, 9);
+        Record::PartitionChange(PartitionChangeRecord { topic_id, partition, in_sync, leader, leader_epoch, partition_epoch })
+    };
+    let resource = ConfigResource { kind: ConfigResourceKind::Topic, name: "gone".into() };
+    let misfits = [
+        change(topic_id(1), 0, 0),
+        change(topic_id(1), 0, 2),
+        change(topic_id(1), 1, 1),
+        change(topic_id(2), 0, 1),
+        Record::RemoveTopic(RemoveTopicRecord { topic_id: topic_id(2) }),
+        Record::Topic(TopicRecord { topic_id: topic_id(2), name: "t".into() }),
+        Record::Topic(TopicRecord { topic_id: topic_id(1), name: "u".into() }),
+        Record::Config(ConfigRecord { resource, name: "retention.ms".into(), value: Some("1".into()) }),
+        Record::ProducerIds(ProducerIdsRecord { broker_id: 1, next: 0 }),
+    ];
+    misfits.iter().for_each(|record| controller.apply(record));
+    assert_eq!(controller.image(), &before);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Register { id: BrokerId, incarnation: u8 },
+    Create { name: usize, partitions: i32, replication_factor: i16, config: bool },
+    Grow { name: usize, count: i32 },
+    Delete { name: usize },
+    Alter { name: usize, value: Option<u16> },
+    AlterBrokers { value: Option<u16> },
+    ProducerIds { id: BrokerId },
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c.d", "c_d", "c-d", "bad name"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let (id, name) = (1..4i32, 0..NAMES.len());
+    prop_oneof![
+        1 => (id.clone(), 0..4u8).prop_map(|(id, incarnation)| Step::Register { id, incarnation }),
+        4 => (name.clone(), -2..5i32, -1..4i16, any::<bool>()).prop_map(|(name, partitions, replication_factor, config)| {
+            Step::Create { name, partitions, replication_factor, config }
+        }),
+        2 => (name.clone(), 0..7i32).prop_map(|(name, count)| Step::Grow { name, count }),
+        2 => name.clone().prop_map(|name| Step::Delete { name }),
+        2 => (name, any::<Option<u16>>()).prop_map(|(name, value)| Step::Alter { name, value }),
+        1 => any::<Option<u16>>().prop_map(|value| Step::AlterBrokers { value }),
+        1 => id.prop_map(|id| Step::ProducerIds { id }),
+    ]
+}
+
+fn decide(controller: &Controller, step: Step, number: u32) -> Vec<Record> {
+    let set = |resource, name: &str, value: Option<u16>| IncrementalAlterConfigs {
+        resources: vec![ResourceChanges {
+            resource,
+            changes: vec![ConfigChange {
+                name: name.into(),
+                operation: if value.is_some() { ConfigOperation::Set } else { ConfigOperation::Delete },
+                value: value.map(|value| value.to_string()),
+            }],
+        }],
+        validate_only: false,
+    };
+    match step {
+        Step::Register { id, incarnation } => {
+            let registration = BrokerRegistration {
+                id,
+                incarnation_id: [incarnation; 16],
+                directory_id: [0; 16],
+                endpoints: Vec::new(),
+                rack: None,
+            };
+            controller.register_broker(&registration, number.into()).records
+        }
+        Step::Create { name, partitions, replication_factor, config } => {
+            let configs = Vec::from_iter(config.then(|| ("retention.ms".into(), Some("5".into()))));
+            let topic = CreatableTopic { replication_factor, configs, ..topic(NAMES[name], number, partitions) };
+            controller.create_topics(&CreateTopics { topics: vec![topic], validate_only: false }).records
+        }
+        Step::Grow { name, count } => {
+            let topics = vec![TopicPartitions { name: NAMES[name].into(), count, assignments: None }];
+            controller.create_partitions(&CreatePartitions { topics, validate_only: false }).records
+        }
+        Step::Delete { name } => controller.delete_topics(&[TopicKey::Name(NAMES[name].into())]).records,
+        Step::Alter { name, value } => {
+            let resource = ConfigResource { kind: ConfigResourceKind::Topic, name: NAMES[name].into() };
+            controller.incremental_alter_configs(&set(resource, "retention.ms", value)).records
+        }
+        Step::AlterBrokers { value } => {
+            let resource = ConfigResource { kind: ConfigResourceKind::Broker, name: String::new() };
+            controller.incremental_alter_configs(&set(resource, "log.retention.ms", value)).records
+        }
+        Step::ProducerIds { id } => {
+            let epoch = controller.image().broker(id).map_or(0, |broker| broker.epoch);
+            controller.allocate_producer_ids(id, epoch).records
+        }
+    }
+}
+
+fn check_invariants(image: &Image) {
+    assert_eq!(image.topics().count(), image.topic_count());
+    assert_eq!(image.topics().map(|topic| topic.partitions.len()).sum::<usize>(), image.partition_count());
+    for topic in image.topics() {
+        assert_eq!(image.topic(&topic.name).map(|found| found.id), Some(topic.id));
+        assert!(topic.partitions.iter().map(|(index, _)| *index).eq(0..topic.partitions.len() as i32));
+        for partition in topic.partitions.values() {
+            assert!(partition.in_sync.contains(&partition.leader));
+            assert!(partition.in_sync.iter().all(|id| partition.replicas.contains(id)));
+        }
+    }
+    assert!(!(image.topic("c.d").is_some() && image.topic("c_d").is_some()), "names that collide");
+}
+
+proptest! {
+    #[test]
+    fn replay_and_snapshot_give_the_live_image(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut controller = Controller::default();
+        let mut log = Vec::new();
+        let mut leader_epochs = alloc::collections::BTreeMap::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            let records = decide(&controller, step, number as u32);
+            records.iter().for_each(|record| controller.apply(record));
+            log.extend(records);
+            check_invariants(controller.image());
+            for topic in controller.image().topics() {
+                for (index, partition) in topic.partitions.iter() {
+                    let before = leader_epochs.insert((topic.id, *index), partition.leader_epoch);
+                    prop_assert!(before.is_none_or(|before| before <= partition.leader_epoch));
+                }
+            }
+        }
+        let (mut replayed, mut restored) = (Image::default(), Image::default());
+        log.iter().for_each(|record| replayed.apply(record));
+        prop_assert_eq!(&replayed, controller.image());
+        controller.image().to_records().iter().for_each(|record| restored.apply(record));
+        prop_assert_eq!(&restored, controller.image());
+    }
+}
