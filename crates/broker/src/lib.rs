@@ -4,6 +4,17 @@
 //! which version), `api` (one file per Kafka API), `partition` (append, read, who waits), `metadata`
 //! (what topics there are), `coordinator` (groups), `upkeep` (what happens when nobody asks).
 
+mod api;
 pub mod config;
+mod coordinator;
+mod dispatch;
+mod metadata;
+mod net;
+mod node;
+mod partition;
+pub mod settings;
+mod start;
+mod upkeep;
 
 pub use config::{Advertise, Config, SyncPolicy};
+pub use start::{Ready, RunError, StartError, run};

@@ -111,3 +111,41 @@ pub(crate) fn random_id() -> [u8; 16] {
     assert_eq!(filled, Ok(bytes.len()), "the system's source of randomness answers small requests whole");
     bytes
 }
+
+/// The 16 bytes of an id of 22 characters, as Kafka writes them (URL-safe base64 without padding).
+pub(crate) fn parse_id(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 22 {
+        return None;
+    }
+    let digits = text.bytes().map(|character| ID_DIGITS.iter().position(|digit| *digit == character));
+    // 132 bits of digits hold 128 of id; the last four are zero.
+    let bits = digits.take(21).try_fold(0u128, |bits, digit| Some(bits << 6 | digit? as u128))?;
+    let last = ID_DIGITS.iter().position(|digit| *digit == text.as_bytes()[21])?;
+    (last & 0b1111 == 0).then(|| (bits << 2 | last as u128 >> 4).to_be_bytes())
+}
+
+/// An id as Kafka writes it: 22 characters.
+pub(crate) fn format_id(id: [u8; 16]) -> String {
+    let bits = u128::from_be_bytes(id);
+    let first = (0..21).rev().map(|digit| (bits >> (6 * digit + 2)) as usize & 63);
+    first.chain([(bits as usize & 0b11) << 4]).map(|digit| char::from(ID_DIGITS[digit])).collect()
+}
+
+const ID_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_kafka_writes_them() {
+        // `Uuid.METADATA_TOPIC_ID.toString()` of Kafka's clients.
+        let mut metadata = [0; 16];
+        metadata[15] = 1;
+        assert_eq!(format_id(metadata), "AAAAAAAAAAAAAAAAAAAAAQ");
+        let id = random_id();
+        assert_eq!(parse_id(&format_id(id)), Some(id));
+        assert_eq!(parse_id("AAAAAAAAAAAAAAAAAAAAAR"), None);
+        assert_eq!(parse_id("too short"), None);
+    }
+}

@@ -2,18 +2,31 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use chronik_log::disk::{Disk, RealDisk};
+use chronik_log::{Identity, Storage, StorageOptions};
 use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::mpsc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::{Notify, watch};
+use tracing::info;
 
+use crate::api::fetch::sessions::FetchSessions;
 use crate::config::Config;
-use crate::net::reactor::{Accepted, Reactor};
+use crate::coordinator::Coordinator;
+use crate::metadata::Metadata;
 use crate::net::listener;
-use crate::node::Node;
+use crate::net::memory::RequestMemory;
+use crate::net::reactor::{Accepted, Reactor, Signal as ReactorSignal};
+use crate::node::{Node, format_id, now_ms, random_id};
+use crate::partition::registry::Registry;
 use crate::settings::{InvalidSetting, Settings};
+use crate::upkeep::{self, Bell};
 
 /// Why a node did not come up.
 #[derive(Debug, Error)]
@@ -36,6 +49,172 @@ pub enum StartError {
     /// The system gave no thread, or no event queue.
     #[error("the system refused a thread or its event queue: {0}")]
     System(io::Error),
+}
+
+
+/// A node that is up: what its user wants to know.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where it listens, with the ports that the system gave.
+    pub listening: Vec<SocketAddr>,
+    /// The cluster this data directory belongs to.
+    pub cluster_id: String,
+    /// Entries that had to be replayed from the write-ahead log.
+    pub recovered_entries: u64,
+    /// A write was cut short by a crash; nothing of it had been acknowledged.
+    pub torn_tail: bool,
+}
+
+/// Why a node ended that was up.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It never came up.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// It could no longer keep its promises.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs a node until SIGTERM, SIGINT or a failure. `on_ready` is called once, when clients can connect.
+///
+/// # Errors
+/// [`RunError`]: what happened, why, and what to do.
+pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    // Before anything is written: a signal that arrives during the start ends it in good order.
+    let (mut terminate, mut interrupt) = runtime.block_on(async { signals() }).map_err(StartError::System)?;
+    let (node, listeners, ready) = bring_up(config)?;
+    let (reactors, dealt) = spawn_reactors(&node).map_err(StartError::System)?;
+    let upkeep = upkeep::spawn(&node).map_err(StartError::System)?;
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| runtime.spawn_local(listener::accept_loop(Arc::clone(&node), listener, dealt.clone())))
+        .collect();
+    drop(dealt);
+    on_ready(&ready);
+    runtime.block_on(async {
+        let mut stopping = node.stopping();
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => info!("interrupted: stopping"),
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+        node.stop();
+        for task in accepting {
+            // A task of ours that panicked has said so; the node goes down either way.
+            let _ = task.await;
+        }
+    });
+    let mut threads_failed = false;
+    for thread in reactors.into_iter().chain([upkeep]) {
+        threads_failed |= thread.join().is_err();
+    }
+    match node.failure.get() {
+        Some(why) => Err(RunError::Failed(why.clone())),
+        None if threads_failed => Err(RunError::Failed("a thread of the node panicked; see the log above".to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn signals() -> io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+    let settings = Settings::parse(&config.kafka).map_err(StartError::Settings)?;
+    // Ports first: one that is taken must not leave a half-made data directory behind.
+    let listeners = config
+        .listen
+        .iter()
+        .map(|address| listener::bind(*address).map_err(|source| StartError::Listen { address: *address, source }))
+        .collect::<Result<Vec<_>, _>>()?;
+    let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let fresh = Identity { cluster_id: readable_id(), node_id: config.node_id, directory_id: readable_id() };
+    let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
+    let (storage, recovered) = Storage::open(disk, storage_options(&config), now_ms())?;
+    let metadata = Metadata::load(&storage, &config, &settings, &identity)?;
+    let ready = Ready {
+        listening: listening.clone(),
+        cluster_id: identity.cluster_id.clone(),
+        recovered_entries: recovered.entries,
+        torn_tail: recovered.torn_tail,
+    };
+    let node = Arc::new(Node {
+        kafka_port: listening.first().map_or(0, SocketAddr::port),
+        partitions: Registry::default(),
+        coordinator: Coordinator::new(&settings),
+        fetch_sessions: FetchSessions::new(settings.fetch_session_slots),
+        request_memory: RequestMemory::new(config.request_memory_bytes),
+        signals: (0..reactor_count(&config)).map(|_| ReactorSignal::default()).collect(),
+        upkeep: Bell::default(),
+        connections: AtomicUsize::new(0),
+        room: Notify::new(),
+        stopping: watch::Sender::new(false),
+        failure: OnceLock::new(),
+        config,
+        settings,
+        identity,
+        storage,
+        metadata,
+    });
+    node.metadata.take_lead(&node)?;
+    Ok((node, listeners, ready))
+}
+
+fn storage_options(config: &Config) -> StorageOptions {
+    StorageOptions {
+        wal_file_bytes: config.wal_file_bytes,
+        seed: u64::from_le_bytes(*random_id().first_chunk().expect("an id has 16 bytes")),
+        ..StorageOptions::new(&config.data_dir)
+    }
+}
+
+fn reactor_count(config: &Config) -> usize {
+    match config.reactors {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+type Threads = Vec<JoinHandle<()>>;
+
+/// Starts the threads that serve connections, and the ways to deal connections to them.
+fn spawn_reactors(node: &Arc<Node>) -> io::Result<(Threads, Vec<UnboundedSender<Accepted>>)> {
+    let mut threads = Vec::new();
+    let mut dealt = Vec::new();
+    for index in 0..node.signals.len() {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let node = Arc::clone(node);
+        let thread = std::thread::Builder::new().name(format!("reactor-{index}")).spawn(move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| match runtime() {
+                Ok(runtime) => runtime.block_on(Reactor::new(Arc::clone(&node), index).run(receiver)),
+                Err(error) => node.fail(&format_args!("a thread got no event queue: {error}")),
+            }));
+            if ended.is_err() {
+                node.fail(&"a thread that serves connections panicked; this is a bug, and the lines above show where");
+            }
+        })?;
+        threads.push(thread);
+        dealt.push(sender);
+    }
+    Ok((threads, dealt))
+}
+
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+/// A random id as Kafka writes it. Like Kafka's, it never begins with a dash, which tools would take for an option.
+fn readable_id() -> String {
+    loop {
+        let id = format_id(random_id());
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
 }
 
 fn hint(error: &io::Error, address: &SocketAddr) -> String {

@@ -31,7 +31,7 @@ impl From<Refused> for Failure {
             Refused::TooLarge { .. } => ErrorCode::MessageTooLarge,
             Refused::Timestamp { .. } => ErrorCode::InvalidTimestamp,
             Refused::CompressionNotAllowed => ErrorCode::UnsupportedCompressionType,
-            Refused::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            Refused::NotEnoughReplicas(_) => ErrorCode::NotEnoughReplicas,
             Refused::Transactional => ErrorCode::InvalidTxnState,
             Refused::Producer(error) => producer(error),
             Refused::Log(error) => append(error),

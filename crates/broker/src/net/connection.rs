@@ -112,7 +112,7 @@ impl<'a> Connection<'a> {
             parked: VecDeque::new(),
             released: Rc::new(Notify::new()),
             stopping: node.stopping(),
-            idle_max: node.connection_idle_max(),
+            idle_max: node.settings.connection_idle_max,
             reactor,
         })
     }
@@ -248,10 +248,12 @@ impl<'a> Connection<'a> {
     }
 
     async fn wait_for_room(&mut self) -> Result<(), Closed> {
-        let node = Arc::clone(&self.reactor.node);
         self.wait_for_release().await?;
+        let node = Arc::clone(&self.reactor.node);
+        let room = node.room.notified();
+        node.upkeep.ring();
         tokio::select! {
-            () = node.wait_for_room() => Ok(()),
+            () = room => Ok(()),
             _ = self.stopping.wait_for(|stopping| *stopping) => Err(Closed::NodeStops),
         }
     }
@@ -271,11 +273,10 @@ impl<'a> Connection<'a> {
     /// Answers what was taken, then ends.
     async fn stop(&mut self) -> Closed {
         for (position, _) in self.parked.iter() {
-            if let Some(position) = position {
-                tokio::select! {
-                    () = self.reactor.until(*position) => {}
-                    () = self.reactor.node.failed() => return Closed::NodeStops,
-                }
+            if let Some(position) = position
+                && self.reactor.until(*position).await.is_err()
+            {
+                return Closed::NodeStops;
             }
         }
         self.unpark();

@@ -4,19 +4,19 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
-use chronik_log::{FileRange, MemorySlice};
+use chronik_log::{ChunkSlice, FileRange, Piece};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Slices in one vectored write.
 const SLICES_MAX: usize = 64;
 /// Bytes in one `sendfile`: large enough to be cheap, small enough that others get their turn.
-const SENDFILE_BYTES: u64 = 1 << 20;
+const SENDFILE_BYTES: usize = 1 << 20;
 
 /// One run of bytes, wherever it lies.
 pub(crate) enum Run {
     Bytes(Bytes),
-    Memory(MemorySlice, usize),
+    Memory(ChunkSlice),
     File(FileRange),
 }
 
@@ -85,15 +85,15 @@ impl Run {
     fn len(&self) -> u64 {
         match self {
             Run::Bytes(bytes) => bytes.len() as u64,
-            Run::Memory(slice, skipped) => (slice.len() - skipped) as u64,
-            Run::File(range) => range.len(),
+            Run::Memory(slice) => slice.len() as u64,
+            Run::File(range) => range.length as u64,
         }
     }
 
     fn memory(&self) -> Option<&[u8]> {
         match self {
             Run::Bytes(bytes) => Some(bytes),
-            Run::Memory(slice, skipped) => Some(&slice[*skipped..]),
+            Run::Memory(slice) => Some(slice),
             Run::File(_) => None,
         }
     }
@@ -101,21 +101,31 @@ impl Run {
     fn skip(&mut self, count: u64) {
         match self {
             Run::Bytes(bytes) => bytes.advance(count as usize),
-            Run::Memory(_, skipped) => *skipped += count as usize,
-            Run::File(range) => range.skip(count),
+            Run::Memory(slice) => *slice = slice.slice(count as usize..slice.len()),
+            Run::File(range) => {
+                range.position += count;
+                range.length -= count as usize;
+            }
+        }
+    }
+}
+
+impl From<Piece> for Run {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Memory(slice) => Run::Memory(slice),
+            Piece::File(range) => Run::File(range),
         }
     }
 }
 
 fn send_file(stream: &TcpStream, range: &FileRange) -> io::Result<u64> {
-    let count = range.len().min(SENDFILE_BYTES) as usize;
-    let mut position = range.position();
-    stream.try_io(Interest::WRITABLE, || {
-        let sent = rustix::fs::sendfile(stream, range, Some(&mut position), count)?;
-        match sent {
-            // The file ended before the range: it was cut behind our back.
-            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than its index says")),
-            sent => Ok(sent as u64),
-        }
+    let count = range.length.min(SENDFILE_BYTES);
+    let file = range.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+    let mut position = range.position;
+    stream.try_io(Interest::WRITABLE, || match rustix::fs::sendfile(stream, file, Some(&mut position), count)? {
+        // The file ended before the range: it was cut behind our back.
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than its index says")),
+        sent => Ok(sent as u64),
     })
 }

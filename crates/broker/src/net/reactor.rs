@@ -42,6 +42,10 @@ pub(crate) struct Position {
     pub(crate) durable: bool,
 }
 
+/// The node can no longer keep its promises and goes down.
+#[derive(Debug)]
+pub(crate) struct NodeFailed;
+
 /// A thread's own state: never shared, so never locked.
 pub(crate) struct Reactor {
     pub(crate) node: Arc<Node>,
@@ -124,12 +128,22 @@ impl Reactor {
     }
 
     /// Returns once the log has come to `position`.
-    pub(crate) async fn until(&self, position: Position) {
+    ///
+    /// # Errors
+    /// If the node failed: it never will.
+    pub(crate) async fn until(&self, position: Position) -> Result<(), NodeFailed> {
         let waiter = Rc::new(Notify::new());
+        let mut stopping = self.node.stopping();
         while !self.reached(position) {
             self.wake_at(position, &waiter);
-            waiter.notified().await;
+            tokio::select! {
+                () = waiter.notified() => {}
+                _ = stopping.changed() => if self.node.has_failed() {
+                    return Err(NodeFailed);
+                },
+            }
         }
+        Ok(())
     }
 
     fn releases(&self, position: Position) -> &RefCell<Releases> {
@@ -162,8 +176,8 @@ impl Reactor {
     /// Lets go what the log has covered. What is left waits for the reactor that is committing now,
     /// which wakes this one.
     fn release(&self) {
-        let left_durable = release_up_to(&self.durable, self.node.reached(true));
-        let left_written = release_up_to(&self.written, self.node.reached(false));
+        let left_durable = release_up_to(&self.durable, self.node.reached(true), true);
+        let left_written = release_up_to(&self.written, self.node.reached(false), false);
         if !left_durable && !left_written {
             self.node.signals[self.index].waiting.store(false, Ordering::SeqCst);
         }
@@ -180,12 +194,12 @@ impl Signal {
 }
 
 /// Releases all at or below `reached`; true if something is left.
-fn release_up_to(releases: &RefCell<Releases>, reached: Lsn) -> bool {
+fn release_up_to(releases: &RefCell<Releases>, reached: Lsn, durable: bool) -> bool {
     let mut releases = releases.borrow_mut();
     // Readers first: who learns that a record was taken may ask for it at once.
     while releases.readers.front().is_some_and(|(lsn, ..)| *lsn <= reached) {
         let (_, partition, end_offset) = releases.readers.pop_front().expect("just seen");
-        partition.advance(end_offset);
+        partition.confirm(end_offset, durable);
     }
     while releases.writers.front().is_some_and(|(lsn, _)| *lsn <= reached) {
         let (_, waiter) = releases.writers.pop_front().expect("just seen");

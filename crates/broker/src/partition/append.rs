@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use chronik_log::batch::{BatchError, BatchView, Compression};
-use chronik_log::{Append, AppendError, LogConfig, Sync};
+use chronik_log::{Append, AppendError, LogConfig, SyncClass};
 use chronik_state::metadata::configs::{TimestampType, TopicSettings};
+use chronik_state::partition::leader::NotEnoughReplicas;
 use chronik_state::partition::producers::ProducerError;
 use thiserror::Error;
 
@@ -41,8 +42,8 @@ pub(crate) enum Refused {
     Timestamp { timestamp_ms: i64, now_ms: i64 },
     #[error("zstd needs version 7 of Produce or later")]
     CompressionNotAllowed,
-    #[error("min.insync.replicas is {required}, and there is one replica")]
-    NotEnoughReplicas { required: i32 },
+    #[error("{0}")]
+    NotEnoughReplicas(#[from] NotEnoughReplicas),
     #[error("transactions are not served")]
     Transactional,
     #[error("{0}")]
@@ -64,8 +65,8 @@ impl Partition {
     /// Appends what a producer sent for this partition: exactly one batch.
     pub(crate) fn append(self: &Arc<Self>, records: &[u8], origin: Origin) -> Result<Taken, Refused> {
         let settings = self.settings();
-        if origin.all_replicas && settings.min_insync_replicas > 1 {
-            return Err(Refused::NotEnoughReplicas { required: settings.min_insync_replicas });
+        if origin.all_replicas {
+            self.check_in_sync()?;
         }
         let view = check(records, origin, &settings)?;
         let batch = view.verify().map_err(Refused::Corrupt)?;
@@ -75,8 +76,8 @@ impl Partition {
             .append(batch, Append {
                 leader_epoch: self.leader_epoch(),
                 now_ms: origin.now_ms,
-                log_append_time: settings.message_timestamp_type == TimestampType::LogAppendTime,
-                sync: if durable { Sync::Commit } else { Sync::Interval },
+                sync: if durable { SyncClass::Commit } else { SyncClass::Interval },
+                privileged: false,
             })
             .map_err(Refused::from)?;
         Ok(Taken {
@@ -162,6 +163,6 @@ pub(crate) fn log_config(settings: &TopicSettings) -> LogConfig {
         retention_bytes: settings.retention_bytes,
         retention_ms: settings.retention_ms,
         delete: settings.cleanup_delete,
-        ..LogConfig::default()
+        log_append_time: settings.message_timestamp_type == TimestampType::LogAppendTime,
     }
 }

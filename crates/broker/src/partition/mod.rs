@@ -5,14 +5,15 @@ pub(crate) mod read;
 pub(crate) mod registry;
 mod waiters;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use chronik_log::PartitionLog;
-use chronik_state::ids::{LeaderEpoch, LogId};
+use chronik_state::ids::{BrokerId, LeaderEpoch, LogId, Offset};
 use chronik_state::metadata::configs::TopicSettings;
-use chronik_state::partition::leader::Leader;
+use chronik_state::partition::leader::{Confirmation, Effects, Election, Leader, NotEnoughReplicas};
 use parking_lot::Mutex;
 
 pub(crate) use waiters::Waiter;
@@ -30,23 +31,31 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// Takes the lead of `log` in `epoch`: all that recovery kept is on disk, and with one replica seen.
-    pub(crate) fn lead(id: LogId, log: Arc<PartitionLog>, epoch: LeaderEpoch, settings: TopicSettings) -> Arc<Self> {
-        let end_offset = log.log_end_offset();
-        let leader = Leader::new(epoch, end_offset, end_offset, settings.min_insync_replicas);
+    /// Takes the lead of `log` in `leader_epoch`: all that recovery kept is on disk, and with one replica committed.
+    pub(crate) fn lead(id: LogId, log: Arc<PartitionLog>, broker_id: BrokerId, leader_epoch: LeaderEpoch, settings: Arc<TopicSettings>) -> Arc<Self> {
+        let (leader, _) = Leader::elect(Election {
+            broker_id,
+            leader_epoch,
+            replicas: BTreeSet::from([broker_id]),
+            in_sync: BTreeSet::from([broker_id]),
+            log_end_offset: log.log_end_offset(),
+            high_watermark: log.high_watermark(),
+            min_in_sync_replicas: settings.min_insync_replicas,
+            confirmation: confirmation(&settings),
+        });
         Arc::new(Partition {
             id,
-            log,
             high_watermark: AtomicI64::new(leader.high_watermark()),
             leader: Mutex::new(leader),
-            settings: ArcSwap::from_pointee(settings),
+            log,
+            settings: ArcSwap::new(settings),
             waiters: Waiters::default(),
         })
     }
 
     /// The epoch in which this node leads it.
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
-        self.leader.lock().epoch()
+        self.leader.lock().leader_epoch()
     }
 
     /// Exclusive end of what readers may see.
@@ -60,18 +69,35 @@ impl Partition {
     }
 
     /// Takes changed settings; they hold from the next append or read on.
-    pub(crate) fn configure(&self, settings: TopicSettings) {
+    pub(crate) fn configure(&self, settings: Arc<TopicSettings>) {
         self.log.update_config(append::log_config(&settings));
-        self.settings.store(Arc::new(settings));
+        let effects = self.leader.lock().on_settings(settings.min_insync_replicas, confirmation(&settings));
+        self.settings.store(settings);
+        self.carry_out(effects);
     }
 
-    /// All before `end_offset` is as safe here as the topic asks for.
-    pub(crate) fn advance(&self, end_offset: i64) {
+    /// May a write with acks=all begin?
+    pub(crate) fn check_in_sync(&self) -> Result<(), NotEnoughReplicas> {
+        self.leader.lock().check_in_sync()
+    }
+
+    /// All before `end_offset` is written here, and on disk if `durable`.
+    pub(crate) fn confirm(&self, end_offset: Offset, durable: bool) {
         let mut leader = self.leader.lock();
-        let effects = leader.on_local_durable(end_offset);
+        let mut effects = leader.on_append(end_offset);
+        if durable {
+            let more = leader.on_durable(end_offset);
+            effects.high_watermark_advanced = more.high_watermark_advanced.or(effects.high_watermark_advanced);
+        }
+        drop(leader);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&self, effects: Effects) {
         if let Some(high_watermark) = effects.high_watermark_advanced {
-            self.high_watermark.store(high_watermark, Ordering::Release);
-            drop(leader);
+            // Two threads may bring their effects in either order; what readers see only grows.
+            self.high_watermark.fetch_max(high_watermark, Ordering::AcqRel);
+            self.log.note_high_watermark(self.high_watermark());
             self.waiters.wake_all();
         }
     }
@@ -90,4 +116,8 @@ impl Partition {
     pub(crate) fn wake_all(&self) {
         self.waiters.wake_all();
     }
+}
+
+fn confirmation(settings: &TopicSettings) -> Confirmation {
+    if settings.sync_commit { Confirmation::Durable } else { Confirmation::Written }
 }

@@ -37,13 +37,6 @@ impl Registry {
         self.shards.iter().flat_map(|shard| shard.read().values().map(Arc::clone).collect::<Vec<_>>()).collect()
     }
 
-    /// All partitions of one topic, in order.
-    pub(crate) fn of_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {
-        let mut found: Vec<_> = self.all().into_iter().filter(|partition| partition.id.topic == topic).collect();
-        found.sort_by_key(|partition| partition.id.partition);
-        found
-    }
-
     fn shard(&self, id: &LogId) -> &RwLock<FxHashMap<LogId, Arc<Partition>>> {
         // The topic id is random except for the metadata log's; its last byte spreads well enough.
         let spread = usize::from(id.topic.0[15]) ^ (id.partition as usize);

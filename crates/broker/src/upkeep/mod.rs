@@ -52,3 +52,97 @@ impl Bell {
         *rung = false;
     }
 }
+
+/// Starts the upkeep thread. It ends after the reactors did, so that it can leave everything checkpointed.
+pub(crate) fn spawn(node: &Arc<Node>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let node = Arc::clone(node);
+    std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || run(&node))
+}
+
+fn run(node: &Node) {
+    let mut schedule = Schedule::new(node);
+    while !*node.stopping.borrow() {
+        let pressure = node.storage.pressure();
+        let deadline = schedule.next(node, pressure.dirty);
+        if !pressure.urgent || schedule.retry.is_some() {
+            node.upkeep.asleep.store(!pressure.dirty, Ordering::SeqCst);
+            // Looked at once more after the flag is up: an append in between rang nobody.
+            if !node.storage.pressure().dirty || pressure.dirty {
+                node.upkeep.wait(Some(deadline));
+            }
+        }
+        schedule.work(node);
+    }
+}
+
+/// When what is due next.
+struct Schedule {
+    retention: Instant,
+    checkpoint: Instant,
+    sync: Instant,
+    retry: Option<Instant>,
+}
+
+impl Schedule {
+    fn new(node: &Node) -> Self {
+        let now = Instant::now();
+        Schedule {
+            retention: now + node.settings.retention_check_interval,
+            checkpoint: now + CHECKPOINT_AGE,
+            sync: now,
+            retry: None,
+        }
+    }
+
+    fn next(&mut self, node: &Node, dirty: bool) -> Instant {
+        let mut next = self.retention;
+        if dirty {
+            next = next.min(self.checkpoint);
+        } else {
+            // Nothing new: the age of what comes counts from when it comes.
+            self.checkpoint = Instant::now() + CHECKPOINT_AGE;
+        }
+        if node.storage.written_lsn() > node.storage.durable_lsn() {
+            next = next.min(self.sync);
+        }
+        self.retry.map_or(next, |retry| next.min(retry))
+    }
+
+    fn work(&mut self, node: &Node) {
+        let now = Instant::now();
+        if now >= self.sync && node.storage.written_lsn() > node.storage.durable_lsn() {
+            self.sync = now + Duration::from_millis(node.config.sync_interval_ms);
+            if let Err(fatal) = node.storage.sync_written() {
+                return node.fail(&fatal);
+            }
+        }
+        let old = now >= self.checkpoint;
+        if old || node.storage.pressure().urgent {
+            self.store(node, now, old);
+        }
+        if now >= self.retention {
+            self.retention = now + node.settings.retention_check_interval;
+            let deleted = node.storage.retention(now_ms());
+            if let Err(error) = deleted {
+                warn!("retention: {error}");
+            }
+        }
+        node.room.notify_waiters();
+    }
+
+    fn store(&mut self, node: &Node, now: Instant, force: bool) {
+        match node.storage.upkeep(now_ms(), force) {
+            Ok(()) => {
+                self.retry = None;
+                if force {
+                    self.checkpoint = now + CHECKPOINT_AGE;
+                }
+            }
+            Err(UpkeepError::Full) => {
+                self.retry = Some(now + RETRY_PAUSE);
+                warn!("the disk is full: producers are refused until there is space again");
+            }
+            Err(UpkeepError::Fatal(fatal)) => node.fail(&fatal),
+        }
+    }
+}

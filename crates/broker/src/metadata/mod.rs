@@ -1,0 +1,100 @@
+//! What topics there are: the metadata log, the machine that decides upon it, and the image that everyone reads.
+//!
+//! A change is decided by [`Controller`], appended to the metadata log as one batch, and told once that batch is durable and
+//! applied. A single node is the only voter: durable here is committed. Raft will stand between the two.
+
+pub(crate) mod codec;
+mod load;
+mod publish;
+mod snapshot;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chronik_log::records::BatchBuilder;
+use chronik_log::{Append, AppendError, PartitionLog, SyncClass};
+use chronik_state::ids::{LeaderEpoch, TimestampMs};
+use chronik_state::metadata::record::Record;
+use chronik_state::metadata::{Controller, Decision, Image};
+use thiserror::Error;
+
+pub use load::LoadError;
+
+use crate::net::reactor::{Position, Reactor};
+use crate::node::now_ms;
+
+/// The node's view of the cluster's metadata.
+pub(crate) struct Metadata {
+    image: ArcSwap<Image>,
+    log: Arc<PartitionLog>,
+    /// In which term this node decides.
+    term: LeaderEpoch,
+    broker_epoch: i64,
+    /// One decision at a time, from its making to its being applied.
+    controller: tokio::sync::Mutex<Controller>,
+    snapshots: snapshot::Snapshots,
+}
+
+/// Why a change did not happen. Nothing of it is in the log.
+#[derive(Debug, Error)]
+pub(crate) enum SubmitError {
+    #[error("the metadata log takes nothing: {0}")]
+    Log(#[from] AppendError),
+    #[error("the node stops")]
+    NodeStops,
+}
+
+impl Metadata {
+    /// All that is committed and applied. It never changes; ask again for a newer one.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        self.image.load_full()
+    }
+
+    /// What the metadata log calls this process.
+    pub(crate) fn broker_epoch(&self) -> i64 {
+        self.broker_epoch
+    }
+
+    /// Decides, makes it durable, applies and publishes it, and only then answers.
+    pub(crate) async fn submit<R>(
+        &self,
+        reactor: &Reactor,
+        decide: impl FnOnce(&Controller) -> Decision<R>,
+    ) -> Result<R, SubmitError> {
+        let mut controller = self.controller.lock().await;
+        let decision = decide(&controller);
+        if decision.records.is_empty() {
+            return Ok(decision.reply);
+        }
+        let position = append(&self.log, self.term, &decision.records)?;
+        reactor.until(position).await.map_err(|_| SubmitError::NodeStops)?;
+        for record in &decision.records {
+            controller.apply(record);
+        }
+        self.publish(&reactor.node, controller.image().clone(), &decision.records);
+        Ok(decision.reply)
+    }
+}
+
+/// Appends the records of one decision as one batch.
+fn append(log: &PartitionLog, term: LeaderEpoch, records: &[Record]) -> Result<Position, AppendError> {
+    let now_ms = now_ms();
+    let batch = batch(records, now_ms);
+    let appended = log.append(
+        batch.as_valid(),
+        Append { leader_epoch: term, now_ms, sync: SyncClass::Commit, privileged: true },
+    )?;
+    log.note_high_watermark(appended.last_offset + 1);
+    Ok(Position { lsn: appended.lsn, durable: true })
+}
+
+fn batch(records: &[Record], now_ms: TimestampMs) -> chronik_log::records::OwnedBatch {
+    let mut batch = BatchBuilder::new();
+    let mut bytes = Vec::new();
+    for record in records {
+        bytes.clear();
+        codec::encode(record, &mut bytes);
+        batch.record(now_ms, None, Some(&bytes), &[]);
+    }
+    batch.build()
+}

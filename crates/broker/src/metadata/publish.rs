@@ -1,0 +1,97 @@
+//! What the rest of the node does when the metadata has changed, in a fixed order: replicas, then the image, then who waits.
+//!
+//! Replicas come first: whoever sees a partition in the image finds its log. When a topic goes, the image goes first for
+//! the same reason.
+
+use std::sync::Arc;
+
+use chronik_state::ids::LogId;
+use chronik_state::metadata::{Image, Topic};
+use chronik_state::metadata::configs::TopicSettings;
+use chronik_state::metadata::record::{ConfigResourceKind, Record};
+use tracing::{error, info};
+
+use super::{LoadError, Metadata};
+use crate::node::Node;
+use crate::partition::Partition;
+use crate::partition::append::log_config;
+
+impl Metadata {
+    /// At a start: opens what this node leads, and lets go of what the metadata no longer knows.
+    pub(crate) fn take_lead(&self, node: &Node) -> Result<(), LoadError> {
+        let image = self.image();
+        node.storage.retain(|id| id == LogId::METADATA || image.partition(id.topic, id.partition).is_some());
+        for topic in image.topics() {
+            let settings = Arc::new(topic_settings(node, &image, &topic.configs));
+            for (index, partition) in topic.partitions.iter() {
+                if partition.leader == node.config.node_id {
+                    lead(node, LogId { topic: topic.id, partition: *index }, partition.leader_epoch, &settings)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish(&self, node: &Node, image: Image, records: &[Record]) {
+        for record in records {
+            if let Err(fatal) = replica_changed(node, &image, record) {
+                return node.fail(&fatal);
+            }
+        }
+        let before = self.image.swap(Arc::new(image));
+        for record in records {
+            if let Record::RemoveTopic(removed) = record {
+                before.topic_by_id(removed.topic_id).iter().for_each(|topic| remove_topic(node, topic));
+            }
+        }
+        node.upkeep.ring();
+    }
+}
+
+fn replica_changed(node: &Node, image: &Image, record: &Record) -> Result<(), LoadError> {
+    let (topic_id, index) = match record {
+        Record::Partition(record) => (record.topic_id, record.partition),
+        Record::PartitionChange(record) => (record.topic_id, record.partition),
+        Record::Config(record) if record.resource.kind == ConfigResourceKind::Topic => {
+            configure_topic(node, image, &record.resource.name);
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    let Some((topic, partition)) = image.topic_by_id(topic_id).zip(image.partition(topic_id, index)) else {
+        // Created and removed in one decision.
+        return Ok(());
+    };
+    if partition.leader == node.config.node_id {
+        let settings = Arc::new(topic_settings(node, image, &topic.configs));
+        lead(node, LogId { topic: topic_id, partition: index }, partition.leader_epoch, &settings)?;
+    }
+    Ok(())
+}
+
+fn lead(node: &Node, id: LogId, leader_epoch: i32, settings: &Arc<TopicSettings>) -> Result<(), LoadError> {
+    let log = node.storage.create(id, log_config(settings))?;
+    node.partitions.insert(Partition::lead(id, log, node.config.node_id, leader_epoch, Arc::clone(settings)));
+    Ok(())
+}
+
+fn configure_topic(node: &Node, image: &Image, name: &str) {
+    let Some(topic) = image.topic(name) else { return };
+    let settings = Arc::new(topic_settings(node, image, &topic.configs));
+    for index in topic.partitions.iter().map(|(index, _)| *index) {
+        if let Some(partition) = node.partitions.partition(LogId { topic: topic.id, partition: index }) {
+            partition.configure(Arc::clone(&settings));
+        }
+    }
+}
+
+fn remove_topic(node: &Node, topic: &Topic) {
+    for index in topic.partitions.iter().map(|(index, _)| *index) {
+        let Some(partition) = node.partitions.remove(LogId { topic: topic.id, partition: index }) else { continue };
+        if let Err(error) = node.storage.delete(partition.id) {
+            error!(partition = %partition.id, "the files of a deleted partition could not be removed: {error}");
+        }
+        partition.wake_all();
+    }
+    info!(name = %topic.name, id = %topic.id, "topic deleted");
+}
