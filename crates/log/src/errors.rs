@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chronik_state::ids::Offset;
+use chronik_state::partition::producers::ProducerError;
 
 use crate::wal::ReserveError;
 
@@ -28,6 +29,9 @@ pub enum AppendError {
     /// The log has been deleted.
     #[error("the log has been deleted")]
     Deleted,
+    /// The producer's epoch or sequence does not fit (KIP-98).
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
     /// See [`Fatal`].
     #[error(transparent)]
     Fatal(#[from] Fatal),

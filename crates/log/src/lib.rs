@@ -8,8 +8,11 @@ pub mod batch;
 mod chunk;
 pub mod disk;
 mod errors;
+mod identity;
+mod lead;
 mod partition;
 pub mod records;
+pub mod snapshot;
 mod storage;
 mod wal;
 
@@ -19,3 +22,5 @@ pub use partition::{Append, Appended, FileRange, LogConfig, PartitionLog, Piece,
 pub use storage::{Recovered, Storage, StorageOptions};
 pub use wal::commit::Commit;
 pub use wal::{Lsn, SyncClass};
+pub use identity::{Identity, IdentityError};
+pub use lead::{Pressure, UpkeepError};

@@ -70,8 +70,8 @@ pub(crate) struct Shared {
 
 /// See the module.
 pub struct Storage {
-    shared: Arc<Shared>,
-    logs: RwLock<FxHashMap<LogId, Arc<PartitionLog>>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) logs: RwLock<FxHashMap<LogId, Arc<PartitionLog>>>,
     _lock: Box<dyn Any + Send + Sync>,
 }
 

@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use chronik_wire::messages::ApiVersionsRequest;
 use chronik_wire::{ErrorCode, advertise, api_versions_response, api_versions_unsupported};
 
-use crate::dispatch::table::{self, api};
+use crate::dispatch::table::{self, serves};
 use crate::dispatch::{BadRequest, Reply, Request};
 
-api!(ApiVersions);
+serves!(ApiVersions);
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let advertised = advertise(table::keys());

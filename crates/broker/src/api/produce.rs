@@ -15,6 +15,7 @@ use chronik_wire::{DecodeError, ErrorCode, Request, RequestHeader};
 use std::rc::Rc;
 
 use crate::dispatch::{BadRequest, Connection, errors};
+use crate::metadata::is_internal;
 use crate::net::connection::Closed;
 use crate::net::reactor::{Position, Reactor};
 use crate::node::now_ms;
@@ -97,7 +98,7 @@ impl Work<'_> {
             TopicRef::Name(name) => self.image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
             TopicRef::Id(id) => self.image.topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)?,
         };
-        match found.is_internal() && !self.internal_allowed {
+        match is_internal(&found.name) && !self.internal_allowed {
             true => Err(ErrorCode::InvalidTopicException),
             false => Ok(found.id),
         }

@@ -18,7 +18,7 @@ pub(crate) struct Api {
 }
 
 /// Declares the [`Api`] of a file from its `handle` function.
-macro_rules! api {
+macro_rules! serves {
     ($key:ident) => {
         pub(crate) const API: $crate::dispatch::table::Api = $crate::dispatch::table::Api {
             key: chronik_wire::ApiKey::$key,
@@ -26,7 +26,7 @@ macro_rules! api {
         };
     };
 }
-pub(crate) use api;
+pub(crate) use serves;
 
 /// All that is served, Produce apart: its requests never become messages (`api/produce.rs`).
 const TABLE: &[&Api] = &[&api::api_versions::API, &api::fetch::API];

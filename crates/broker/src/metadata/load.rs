@@ -134,7 +134,7 @@ fn replay(log: &Arc<PartitionLog>, from: Offset, mut apply: impl FnMut(&Record))
         let before = offset;
         for batch in batch::batches(&bytes) {
             let batch = batch.map_err(|error| LoadError::Batch { offset, reason: error.to_string() })?;
-            for record in records::records(&batch).map_err(|error| LoadError::Batch { offset, reason: error.to_string() })? {
+            for record in records::read(&batch) {
                 let record = record.map_err(|error| LoadError::Batch { offset, reason: error.to_string() })?;
                 if record.offset >= from {
                     let value = record.value.unwrap_or_default();

@@ -76,6 +76,14 @@ impl Metadata {
     }
 }
 
+/// Topics of the node itself: clients may read them, and only Kafka's own tools may write to them.
+pub(crate) fn is_internal(topic: &str) -> bool {
+    matches!(topic, OFFSETS_TOPIC | "__transaction_state" | "__share_group_state")
+}
+
+/// Where groups keep their members and offsets.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// Appends the records of one decision as one batch.
 fn append(log: &PartitionLog, term: LeaderEpoch, records: &[Record]) -> Result<Position, AppendError> {
     let now_ms = now_ms();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chronik_state::ids::LogId;
 use chronik_state::metadata::{Image, Topic};
-use chronik_state::metadata::configs::TopicSettings;
+use chronik_state::metadata::configs::{BrokerLayers, ConfigMap, TopicSettings};
 use chronik_state::metadata::record::{ConfigResourceKind, Record};
 use tracing::{error, info};
 
@@ -94,4 +94,15 @@ fn remove_topic(node: &Node, topic: &Topic) {
         partition.wake_all();
     }
     info!(name = %topic.name, id = %topic.id, "topic deleted");
+}
+
+/// What holds for a topic: its own configs, then the brokers' dynamic ones, then the node's, then the defaults.
+fn topic_settings(node: &Node, image: &Image, configs: &ConfigMap) -> TopicSettings {
+    let broker = node.config.node_id.to_string();
+    let layers = BrokerLayers {
+        broker: image.broker_configs(&broker),
+        cluster: image.broker_configs(""),
+        node: &node.config.kafka,
+    };
+    TopicSettings::resolve(configs, layers)
 }

@@ -90,6 +90,11 @@ struct Connection<'a> {
 enum Step {
     /// A request was used.
     Served,
+    Blocked(Blocked),
+}
+
+/// Why no further request can be served now.
+enum Blocked {
     /// More bytes are needed.
     NeedsBytes { frame_bytes: Option<usize> },
     /// The parked answers must leave first.
@@ -128,22 +133,20 @@ impl<'a> Connection<'a> {
         let mut turn_bytes = 0;
         loop {
             let frame_bytes = match self.serve_buffered().await? {
-                Step::Served | Step::NeedsBytes { .. } if turn_bytes > TURN_BYTES => {
-                    turn_bytes = 0;
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-                Step::Served => continue,
-                Step::NeedsBytes { frame_bytes } => frame_bytes,
-                Step::NeedsRelease => {
+                Blocked::NeedsBytes { frame_bytes } => frame_bytes,
+                Blocked::NeedsRelease => {
                     self.wait_for_release().await?;
                     continue;
                 }
-                Step::NeedsRoom => {
+                Blocked::NeedsRoom => {
                     self.wait_for_room().await?;
                     continue;
                 }
             };
+            if turn_bytes > TURN_BYTES {
+                turn_bytes = 0;
+                tokio::task::yield_now().await;
+            }
             if self.wait().await? == Woken::Readable {
                 turn_bytes += self.read(frame_bytes).await?;
             }
@@ -151,12 +154,11 @@ impl<'a> Connection<'a> {
     }
 
     /// Serves what is in the buffer, then sends what may leave.
-    async fn serve_buffered(&mut self) -> Result<Step, Closed> {
-        let step = loop {
+    async fn serve_buffered(&mut self) -> Result<Blocked, Closed> {
+        let blocked = loop {
             self.unpark();
-            match self.serve_front().await? {
-                Step::Served => continue,
-                step => break step,
+            if let Step::Blocked(blocked) = self.serve_front().await? {
+                break blocked;
             }
         };
         if self.buffer.as_ref().is_some_and(ReadBuffer::is_empty) {
@@ -166,23 +168,23 @@ impl<'a> Connection<'a> {
         }
         self.unpark();
         self.output.flush(&self.stream).await?;
-        Ok(step)
+        Ok(blocked)
     }
 
     async fn serve_front(&mut self) -> Result<Step, Closed> {
         let limit = self.reactor.node.settings.request_bytes_max;
         let Some(buffer) = &mut self.buffer else {
-            return Ok(Step::NeedsBytes { frame_bytes: None });
+            return Ok(Step::Blocked(Blocked::NeedsBytes { frame_bytes: None }));
         };
         let length = match buffer.front(limit) {
             Front::Frame(length) => length,
-            Front::Partial { frame_bytes } => return Ok(Step::NeedsBytes { frame_bytes }),
+            Front::Partial { frame_bytes } => return Ok(Step::Blocked(Blocked::NeedsBytes { frame_bytes })),
             Front::Refused { length } => return Err(Closed::FrameLength { length, limit }),
         };
         let frame = buffer.frame(length);
         if !dispatch::is_produce(frame) {
             if !self.parked.is_empty() {
-                return Ok(Step::NeedsRelease);
+                return Ok(Step::Blocked(Blocked::NeedsRelease));
             }
             let body = Bytes::copy_from_slice(frame);
             buffer.consume(length);
@@ -193,7 +195,7 @@ impl<'a> Connection<'a> {
             return Ok(Step::Served);
         }
         if self.parked.len() >= PARKED_MAX {
-            return Ok(Step::NeedsRelease);
+            return Ok(Step::Blocked(Blocked::NeedsRelease));
         }
         let before = self.parked_bytes.len();
         match produce::serve(&self.reactor, &mut self.context, frame, &mut self.parked_bytes)? {
@@ -205,7 +207,7 @@ impl<'a> Connection<'a> {
                 }
             }
             Produced::NoAnswer => {}
-            Produced::NoRoom => return Ok(Step::NeedsRoom),
+            Produced::NoRoom => return Ok(Step::Blocked(Blocked::NeedsRoom)),
         }
         buffer.consume(length);
         Ok(Step::Served)
@@ -238,9 +240,12 @@ impl<'a> Connection<'a> {
             self.unpark();
             self.output.flush(&self.stream).await?;
             if !self.parked.is_empty() {
-                tokio::select! {
-                    _ = self.released.notified() => {}
-                    _ = self.stopping.wait_for(|stopping| *stopping) => return Err(self.stop().await),
+                let stops = tokio::select! {
+                    _ = self.released.notified() => false,
+                    _ = self.stopping.wait_for(|stopping| *stopping) => true,
+                };
+                if stops {
+                    return Err(self.stop().await);
                 }
             }
         }
@@ -261,12 +266,16 @@ impl<'a> Connection<'a> {
     /// Until there is something to read or to send.
     async fn wait(&mut self) -> Result<Woken, Closed> {
         let deadline = Instant::now() + self.idle_max;
-        tokio::select! {
+        let woken = tokio::select! {
             biased;
-            _ = self.released.notified(), if !self.parked.is_empty() => Ok(Woken::Released),
-            ready = self.stream.readable() => ready.map(|()| Woken::Readable).map_err(Closed::Io),
-            _ = self.stopping.wait_for(|stopping| *stopping) => Err(self.stop().await),
-            () = tokio::time::sleep_until(deadline) => Err(Closed::Idle),
+            _ = self.released.notified(), if !self.parked.is_empty() => Woken::Released,
+            ready = self.stream.readable() => ready.map(|()| Woken::Readable)?,
+            _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
+            () = tokio::time::sleep_until(deadline) => return Err(Closed::Idle),
+        };
+        match woken {
+            Woken::Stopping => Err(self.stop().await),
+            woken => Ok(woken),
         }
     }
 
@@ -326,4 +335,5 @@ impl<'a> Connection<'a> {
 enum Woken {
     Readable,
     Released,
+    Stopping,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chronik_log::batch::{BatchError, BatchView, Compression};
 use chronik_log::{Append, AppendError, LogConfig, SyncClass};
-use chronik_state::metadata::configs::{TimestampType, TopicSettings};
+use chronik_state::metadata::configs::{SyncPolicy, TimestampType, TopicSettings};
 use chronik_state::partition::leader::NotEnoughReplicas;
 use chronik_state::partition::producers::ProducerError;
 use thiserror::Error;
@@ -70,7 +70,7 @@ impl Partition {
         }
         let view = check(records, origin, &settings)?;
         let batch = view.verify().map_err(Refused::Corrupt)?;
-        let durable = settings.sync_commit;
+        let durable = settings.sync == SyncPolicy::Commit;
         let appended = self
             .log
             .append(batch, Append {
@@ -132,12 +132,12 @@ fn check<'a>(records: &'a [u8], origin: Origin, settings: &TopicSettings) -> Res
 }
 
 fn check_timestamps(view: &BatchView<'_>, origin: Origin, settings: &TopicSettings) -> Result<(), Refused> {
-    if settings.message_timestamp_type == TimestampType::LogAppendTime {
+    if settings.timestamp_type == TimestampType::LogAppendTime {
         return Ok(());
     }
     let now_ms = origin.now_ms;
-    let earliest = now_ms.saturating_sub(settings.message_timestamp_before_max_ms);
-    let latest = now_ms.saturating_add(settings.message_timestamp_after_max_ms);
+    let earliest = now_ms.saturating_sub(settings.timestamp_before_max_ms);
+    let latest = now_ms.saturating_add(settings.timestamp_after_max_ms);
     for timestamp_ms in [view.base_timestamp(), view.max_timestamp()] {
         if timestamp_ms != -1 && !(earliest..=latest).contains(&timestamp_ms) {
             return Err(Refused::Timestamp { timestamp_ms, now_ms });
@@ -159,10 +159,15 @@ fn refuse_layout(error: BatchError) -> Refused {
 pub(crate) fn log_config(settings: &TopicSettings) -> LogConfig {
     LogConfig {
         segment_bytes: settings.segment_bytes,
-        segment_ms: settings.segment_ms,
-        retention_bytes: settings.retention_bytes,
-        retention_ms: settings.retention_ms,
-        delete: settings.cleanup_delete,
-        log_append_time: settings.message_timestamp_type == TimestampType::LogAppendTime,
+        segment_ms: i64::try_from(settings.segment_ms).unwrap_or(i64::MAX),
+        retention_bytes: or_never(settings.retention_bytes),
+        retention_ms: or_never(settings.retention_ms),
+        delete: settings.delete,
+        log_append_time: settings.timestamp_type == TimestampType::LogAppendTime,
     }
+}
+
+/// −1 is the log's word for "without bound".
+fn or_never(bound: Option<u64>) -> i64 {
+    bound.map_or(-1, |bound| i64::try_from(bound).unwrap_or(i64::MAX))
 }

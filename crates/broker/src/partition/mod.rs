@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use chronik_log::PartitionLog;
 use chronik_state::ids::{BrokerId, LeaderEpoch, LogId, Offset};
-use chronik_state::metadata::configs::TopicSettings;
+use chronik_state::metadata::configs::{SyncPolicy, TopicSettings};
 use chronik_state::partition::leader::{Confirmation, Effects, Election, Leader, NotEnoughReplicas};
 use parking_lot::Mutex;
 
@@ -40,7 +40,7 @@ impl Partition {
             in_sync: BTreeSet::from([broker_id]),
             log_end_offset: log.log_end_offset(),
             high_watermark: log.high_watermark(),
-            min_in_sync_replicas: settings.min_insync_replicas,
+            min_in_sync_replicas: settings.min_in_sync_replicas,
             confirmation: confirmation(&settings),
         });
         Arc::new(Partition {
@@ -71,7 +71,7 @@ impl Partition {
     /// Takes changed settings; they hold from the next append or read on.
     pub(crate) fn configure(&self, settings: Arc<TopicSettings>) {
         self.log.update_config(append::log_config(&settings));
-        let effects = self.leader.lock().on_settings(settings.min_insync_replicas, confirmation(&settings));
+        let effects = self.leader.lock().on_settings(settings.min_in_sync_replicas, confirmation(&settings));
         self.settings.store(settings);
         self.carry_out(effects);
     }
@@ -119,5 +119,8 @@ impl Partition {
 }
 
 fn confirmation(settings: &TopicSettings) -> Confirmation {
-    if settings.sync_commit { Confirmation::Durable } else { Confirmation::Written }
+    match settings.sync {
+        SyncPolicy::Commit => Confirmation::Durable,
+        SyncPolicy::Interval => Confirmation::Written,
+    }
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tracing::{info, warn};
+use chronik_log::UpkeepError;
+use tracing::warn;
 
-use crate::config::SyncPolicy;
 use crate::node::{Node, now_ms};
 
 /// After this long without a checkpoint, what is new since the last is checkpointed, however little it is.
@@ -35,7 +35,7 @@ impl Bell {
 
     /// After a commit: rings if there is work, or if upkeep does not know yet that there will be.
     pub(crate) fn ring_if_needed(&self, storage: &chronik_log::Storage) {
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) || storage.pressure().is_urgent() {
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) || storage.pressure().urgent {
             self.ring();
         }
     }

@@ -20,7 +20,7 @@ use chronik_wire::messages::FetchRequest;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::dispatch::table::api;
+use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request, errors};
 use crate::net::output::Run;
 use crate::node::now_ms;
@@ -28,13 +28,13 @@ use crate::partition::Partition;
 use crate::partition::read::{Given, NotGiven, Wanted};
 use sessions::{Exchange, Target};
 
-api!(Fetch);
+serves!(Fetch);
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: FetchRequest = request.decode()?;
     let exchange = match Exchange::begin(&request, &body) {
         Ok(exchange) => exchange,
-        Err(error) => return encode(&request, FetchResponse { error: Some(error), ..FetchResponse::default() }, Vec::new()),
+        Err(error) => return encode(&request, FetchResponse { error, ..FetchResponse::default() }, Vec::new()),
     };
     let reading = Reading {
         bytes_max: (body.max_bytes.max(0) as usize).min(request.node().settings.fetch_bytes_max),
