@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chronik_state::ids::{LogId, TopicId};
+use chronik_state::ids::LogId;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 

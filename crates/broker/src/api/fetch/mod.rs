@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use chronik_log::Piece as LogPiece;
 use chronik_wire::ErrorCode;
-use chronik_wire::fetch::{FetchPartition, FetchResponse, Piece, TopicKey};
+use chronik_wire::fetch::{FetchPartition, FetchResponse, Piece};
 use chronik_wire::messages::FetchRequest;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -47,7 +47,8 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         let deadline = Instant::now() + Duration::from_millis(body.max_wait_ms.unsigned_abs().into());
         round = reading.wait(&request, deadline).await;
     }
-    let (response, records) = exchange.finish(&request, round.partitions, reading.committed_only);
+    let committed_only = reading.committed_only;
+    let (response, records) = exchange.finish(&request, round.partitions, committed_only);
     encode(&request, response, records)
 }
 
