@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tracing::info;
 
 use crate::api::fetch::sessions::FetchSessions;
-use crate::config::Config;
+use crate::config::{Config, SyncPolicy};
 use crate::coordinator::Coordinator;
 use crate::metadata::Metadata;
 use crate::net::listener;
@@ -110,6 +110,12 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     for thread in reactors.into_iter().chain([upkeep]) {
         threads_failed |= thread.join().is_err();
     }
+    if !threads_failed && !node.has_failed() {
+        // Nobody appends any more: what is left goes to segments, so that the next start replays nothing.
+        if let Err(error) = node.storage.close(now_ms()) {
+            node.fail(&error);
+        }
+    }
     match node.failure.get() {
         Some(why) => Err(RunError::Failed(why.clone())),
         None if threads_failed => Err(RunError::Failed("a thread of the node panicked; see the log above".to_owned())),
@@ -134,6 +140,9 @@ fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), Star
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let fresh = Identity { cluster_id: readable_id(), node_id: config.node_id, directory_id: readable_id() };
     let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
+    let mut config = config;
+    let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
+    config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
     let (storage, recovered) = Storage::open(disk, storage_options(&config), now_ms())?;
     let metadata = Metadata::load(&storage, &config, &settings, &identity)?;
     let ready = Ready {

@@ -53,7 +53,7 @@ impl Bell {
     }
 }
 
-/// Starts the upkeep thread. It ends after the reactors did, so that it can leave everything checkpointed.
+/// Starts the upkeep thread. It ends when the node stops.
 pub(crate) fn spawn(node: &Arc<Node>) -> std::io::Result<std::thread::JoinHandle<()>> {
     let node = Arc::clone(node);
     std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || run(&node))
@@ -127,6 +127,7 @@ impl Schedule {
                 warn!("retention: {error}");
             }
         }
+        node.metadata.snapshot_if_due(node);
         node.room.notify_waiters();
     }
 
