@@ -10,8 +10,9 @@ use tokio::sync::{Notify, watch};
 use tracing::error;
 
 use crate::api::fetch::sessions::FetchSessions;
-use crate::config::Config;
+use crate::config::{Advertise, Config};
 use crate::coordinator::Coordinator;
+use crate::dispatch::Connection;
 use crate::metadata::Metadata;
 use crate::net::memory::RequestMemory;
 use crate::net::reactor::Signal;
@@ -56,6 +57,14 @@ impl Node {
             if index != committed {
                 signal.wake_if_waiting();
             }
+        }
+    }
+
+    /// The host and port that the client on `connection` is told to come to.
+    pub(crate) fn advertised(&self, connection: &Connection) -> (String, u16) {
+        match &self.config.advertise {
+            Advertise::Fixed { host, port } => (host.clone(), *port),
+            Advertise::FollowConnection => (connection.local.ip().to_canonical().to_string(), connection.local.port()),
         }
     }
 
