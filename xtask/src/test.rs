@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::prepare::{self, Prepared};
 use crate::process::{self, cache, cargo, root};
-use crate::{tidy, toolchain};
+use crate::toolchain;
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,10 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     end_to_end(&options, &environment(&prepared))
 }
 
-/// What needs no client: first the boundaries, since they are quickest to say no.
 fn unit() -> Result<()> {
-    eprintln!("== tidy");
-    tidy::run()?;
     process::run("cargo test", cargo().args(["test", "--workspace"]))
 }
 

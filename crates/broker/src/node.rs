@@ -101,6 +101,15 @@ impl Node {
         self.stop();
     }
 
+    /// Returns once [`Node::fail`] was called.
+    pub(crate) async fn failed(&self) {
+        let mut stopping = self.stopping();
+        while !self.has_failed() {
+            // The sender lives as long as the node.
+            let _ = stopping.changed().await;
+        }
+    }
+
     /// True once [`Node::fail`] was called.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.get().is_some()

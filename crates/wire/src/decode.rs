@@ -13,7 +13,7 @@ use crate::{Bytes, messages::ApiVersion};
 pub struct Limits {
     /// Longest frame.
     pub frame_bytes: usize,
-    /// Longest string.
+    /// Longest string: an int16 says its length where it is stored, so Kafka takes none that is longer, compact or not.
     pub string_bytes: usize,
     /// Most elements of one array.
     pub array_elements: usize,
@@ -23,7 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frame_bytes: 512 << 20, string_bytes: 64 << 10, array_elements: 1_000_000, tagged_fields: 64 }
+        Self { frame_bytes: 512 << 20, string_bytes: i16::MAX as usize, array_elements: 1_000_000, tagged_fields: 64 }
     }
 }
 

@@ -1,12 +1,11 @@
-//! Groups, on `__consumer_offsets`.
+//! The group coordinator: groups and their offsets, kept on the internal topic `__consumer_offsets`.
+//!
+//! `codec` knows the bytes of that topic, `group` drives one partition's machine
+//! ([`chronik_state::group::Groups`]), `runtime` finds the partition of a group, loads it, and keeps time.
 
-use crate::settings::Settings;
+mod codec;
+mod group;
+pub(crate) mod offsets_topic;
+pub(crate) mod runtime;
 
-/// The node's part in coordinating groups.
-pub(crate) struct Coordinator {}
-
-impl Coordinator {
-    pub(crate) fn new(_settings: &Settings) -> Self {
-        Coordinator {}
-    }
-}
+pub(crate) use runtime::Coordinator;

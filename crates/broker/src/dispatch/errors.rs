@@ -4,6 +4,7 @@
 //! decided what a client is told.
 
 use chronik_log::{AppendError, ReadError};
+use chronik_state::group::GroupError;
 use chronik_state::partition::producers::ProducerError;
 use chronik_wire::ErrorCode;
 
@@ -78,5 +79,27 @@ pub(crate) fn not_given(error: &NotGiven) -> ErrorCode {
         NotGiven::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
         NotGiven::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
         NotGiven::Log(error) => read(error),
+    }
+}
+
+/// What a member, or whoever asks about groups, is told.
+pub(crate) fn group(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        GroupError::NotCoordinator => ErrorCode::NotCoordinator,
+        GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::UnknownMemberId => ErrorCode::UnknownMemberId,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+        GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
+        GroupError::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
+        GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,
+        GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupError::UnknownServerError => ErrorCode::UnknownServerError,
     }
 }

@@ -29,7 +29,21 @@ macro_rules! serves {
 pub(crate) use serves;
 
 /// All that is served, Produce apart: its requests never become messages (`api/produce.rs`).
-const TABLE: &[&Api] = &[&api::api_versions::API, &api::fetch::API];
+const TABLE: &[&Api] = &[
+    &api::api_versions::API,
+    &api::delete_groups::API,
+    &api::describe_groups::API,
+    &api::fetch::API,
+    &api::find_coordinator::API,
+    &api::heartbeat::API,
+    &api::join_group::API,
+    &api::leave_group::API,
+    &api::list_groups::API,
+    &api::offset_commit::API,
+    &api::offset_delete::API,
+    &api::offset_fetch::API,
+    &api::sync_group::API,
+];
 
 /// The API with this key, if it is served by a handler.
 pub(crate) fn api(key: ApiKey) -> Option<&'static Api> {

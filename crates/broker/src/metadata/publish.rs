@@ -93,6 +93,7 @@ fn remove_topic(node: &Node, topic: &Topic) {
         }
         partition.wake_all();
     }
+    node.coordinator.on_topic_deleted(topic);
     info!(name = %topic.name, id = %topic.id, "topic deleted");
 }
 

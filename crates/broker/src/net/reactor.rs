@@ -84,6 +84,7 @@ impl Reactor {
     /// Serves what it is dealt until the node stops and the last connection has ended.
     pub(crate) async fn run(self: Rc<Self>, mut accepted: UnboundedReceiver<Accepted>) {
         let committer = tokio::task::spawn_local(Rc::clone(&self).commit_loop());
+        let time_keeper = (self.index == 0).then(|| tokio::task::spawn_local(keep_groups_time(Rc::clone(&self))));
         let ended = Rc::new(Notify::new());
         while let Some(accepted) = accepted.recv().await {
             self.spawn_connection(accepted, &ended);
@@ -91,6 +92,7 @@ impl Reactor {
         while self.connections.get() > 0 {
             ended.notified().await;
         }
+        time_keeper.inspect(|task| task.abort());
         committer.abort();
     }
 
@@ -182,6 +184,11 @@ impl Reactor {
             self.node.signals[self.index].waiting.store(false, Ordering::SeqCst);
         }
     }
+}
+
+/// One task of the node, on its first thread.
+async fn keep_groups_time(reactor: Rc<Reactor>) {
+    reactor.node.coordinator.keep_time(&reactor).await;
 }
 
 impl Signal {

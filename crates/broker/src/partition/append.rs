@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use chronik_log::batch::{BatchError, BatchView, Compression};
+use chronik_log::batch::{BatchError, BatchView, Compression, ValidBatch};
 use chronik_log::{Append, AppendError, LogConfig, SyncClass};
 use chronik_state::metadata::configs::{SyncPolicy, TimestampType, TopicSettings};
 use chronik_state::partition::leader::NotEnoughReplicas;
@@ -70,16 +70,19 @@ impl Partition {
         }
         let view = check(records, origin, &settings)?;
         let batch = view.verify().map_err(Refused::Corrupt)?;
+        Ok(self.append_checked(batch, origin.now_ms, &settings)?)
+    }
+
+    /// Appends what the node itself writes, which needs no checking.
+    pub(crate) fn append_own(&self, batch: ValidBatch<'_>, now_ms: i64) -> Result<Taken, AppendError> {
+        self.append_checked(batch, now_ms, &self.settings())
+    }
+
+    fn append_checked(&self, batch: ValidBatch<'_>, now_ms: i64, settings: &TopicSettings) -> Result<Taken, AppendError> {
         let durable = settings.sync == SyncPolicy::Commit;
-        let appended = self
-            .log
-            .append(batch, Append {
-                leader_epoch: self.leader_epoch(),
-                now_ms: origin.now_ms,
-                sync: if durable { SyncClass::Commit } else { SyncClass::Interval },
-                privileged: false,
-            })
-            .map_err(Refused::from)?;
+        let sync = if durable { SyncClass::Commit } else { SyncClass::Interval };
+        let leader_epoch = self.leader_epoch();
+        let appended = self.log.append(batch, Append { leader_epoch, now_ms, sync, privileged: false })?;
         Ok(Taken {
             base_offset: appended.base_offset,
             end_offset: appended.last_offset + 1,

@@ -18,6 +18,12 @@ use crate::ids::TimestampMs;
 /// gave up joins anew: without this bound its abandoned joins would pile up as members.
 const NEW_MEMBER_JOIN_TIMEOUT_MS: i64 = 5 * 60 * 1_000;
 
+/// The protocol has no longer strings.
+const MEMBER_ID_BYTES_MAX: usize = i16::MAX as usize;
+
+/// Bytes of a UUID as it is written.
+const UUID_BYTES: usize = 36;
+
 /// The reply, unless the join is parked.
 type Joined = Result<Option<JoinReply>, GroupError>;
 
@@ -104,8 +110,7 @@ impl Session<'_> {
     }
 
     fn join_without_id(&mut self, ticket: Ticket, request: &JoinRequest) -> Joined {
-        let named_after = request.group_instance_id.as_deref().unwrap_or(&request.client_id);
-        let member_id = format!("{named_after}-{}", Uuid(request.fresh_id));
+        let member_id = fresh_member_id(request);
         if let Some(instance_id) = &request.group_instance_id {
             if let Some(old_id) = self.group.static_members.get(instance_id).cloned() {
                 return self.rejoin_static(ticket, request, instance_id, &old_id, &member_id);
@@ -258,6 +263,13 @@ impl Session<'_> {
             then: Then::Create { group_id, creator, reply },
         });
     }
+}
+
+/// Named after the client, or the place that it holds.
+fn fresh_member_id(request: &JoinRequest) -> String {
+    let named_after = request.group_instance_id.as_deref().unwrap_or(&request.client_id);
+    let length_max = named_after.floor_char_boundary(MEMBER_ID_BYTES_MAX - UUID_BYTES - 1);
+    format!("{}-{}", &named_after[..length_max], Uuid(request.fresh_id))
 }
 
 /// A random number as UUIDs are written.
