@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod group;
+pub mod fetch_session;
 pub mod ids;
 pub mod metadata;
 pub mod partition;

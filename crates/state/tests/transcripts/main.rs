@@ -5,6 +5,7 @@
 //! machines say now; the difference is then read like code.
 
 mod epochs;
+mod fetch_session;
 mod groups;
 mod leader;
 mod producers;
@@ -30,4 +31,9 @@ fn leader() {
 #[test]
 fn groups() {
     run_all("groups", groups::Session::default);
+}
+
+#[test]
+fn fetch_session() {
+    run_all("fetch_session", fetch_session::Session::default);
 }
