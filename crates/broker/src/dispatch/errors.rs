@@ -5,6 +5,7 @@
 
 use chronik_log::{AppendError, ReadError};
 use chronik_state::group::GroupError;
+use chronik_state::fetch_session::FetchSessionError;
 use chronik_state::partition::producers::ProducerError;
 use chronik_wire::ErrorCode;
 
@@ -101,5 +102,14 @@ pub(crate) fn group(error: GroupError) -> ErrorCode {
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
         GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
         GroupError::UnknownServerError => ErrorCode::UnknownServerError,
+    }
+}
+
+/// What a client is told about its fetch session.
+pub(crate) fn fetch_session(error: &FetchSessionError) -> ErrorCode {
+    match error {
+        FetchSessionError::IdNotFound { .. } => ErrorCode::FetchSessionIdNotFound,
+        FetchSessionError::InvalidEpoch { .. } => ErrorCode::InvalidFetchSessionEpoch,
+        FetchSessionError::TopicId { .. } => ErrorCode::FetchSessionTopicIdError,
     }
 }

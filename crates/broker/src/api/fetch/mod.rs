@@ -36,11 +36,12 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         Ok(exchange) => exchange,
         Err(error) => return encode(&request, FetchResponse { error, ..FetchResponse::default() }, Vec::new()),
     };
+    let targets = exchange.targets();
     let reading = Reading {
         bytes_max: (body.max_bytes.max(0) as usize).min(request.node().settings.fetch_bytes_max),
         bytes_min: body.min_bytes.max(0) as usize,
         committed_only: body.isolation_level == 1,
-        targets: exchange.targets(),
+        targets: &targets,
     };
     let mut round = reading.read();
     if !round.is_enough(&reading) && body.max_wait_ms > 0 {
@@ -48,7 +49,7 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         round = reading.wait(&request, deadline).await;
     }
     let committed_only = reading.committed_only;
-    let (response, records) = exchange.finish(&request, round.partitions, committed_only);
+    let (response, records) = exchange.finish(round.partitions, committed_only);
     encode(&request, response, records)
 }
 
