@@ -8,6 +8,7 @@ mod epochs;
 mod fetch_session;
 mod groups;
 mod leader;
+mod metadata;
 mod producers;
 mod script;
 
@@ -36,4 +37,9 @@ fn groups() {
 #[test]
 fn fetch_session() {
     run_all("fetch_session", fetch_session::Session::default);
+}
+
+#[test]
+fn metadata() {
+    run_all("metadata", metadata::Session::default);
 }
