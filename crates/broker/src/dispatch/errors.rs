@@ -6,9 +6,11 @@
 use chronik_log::{AppendError, ReadError};
 use chronik_state::group::GroupError;
 use chronik_state::fetch_session::FetchSessionError;
+use chronik_state::metadata::MetadataError;
 use chronik_state::partition::producers::ProducerError;
 use chronik_wire::ErrorCode;
 
+use crate::metadata::SubmitError;
 use crate::partition::append::Refused;
 use crate::partition::read::NotGiven;
 
@@ -39,6 +41,38 @@ impl From<Refused> for Failure {
             Refused::Log(error) => append(error),
         };
         Failure { code, message: Some(refused.to_string()) }
+    }
+}
+
+impl From<MetadataError> for Failure {
+    fn from(error: MetadataError) -> Self {
+        let code = match &error {
+            MetadataError::InvalidTopic(_) => ErrorCode::InvalidTopicException,
+            MetadataError::TopicAlreadyExists(_) => ErrorCode::TopicAlreadyExists,
+            MetadataError::UnknownTopicOrPartition(_) => ErrorCode::UnknownTopicOrPartition,
+            MetadataError::UnknownTopicId(_) => ErrorCode::UnknownTopicId,
+            MetadataError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+            MetadataError::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
+            MetadataError::InvalidReplicaAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+            MetadataError::InvalidConfig(_) => ErrorCode::InvalidConfig,
+            MetadataError::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            MetadataError::PolicyViolation(_) => ErrorCode::PolicyViolation,
+            MetadataError::BrokerIdNotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
+            MetadataError::StaleBrokerEpoch(_) => ErrorCode::StaleBrokerEpoch,
+            MetadataError::InconsistentClusterId(_) => ErrorCode::InconsistentClusterId,
+        };
+        Failure { code, message: Some(error.to_string()) }
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        let code = match &error {
+            SubmitError::Log(error) => append(error),
+            // Whether it happened will be seen after the restart; a client finds out by asking again.
+            SubmitError::NodeStops => ErrorCode::RequestTimedOut,
+        };
+        Failure { code, message: Some(error.to_string()) }
     }
 }
 

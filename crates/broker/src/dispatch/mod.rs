@@ -1,5 +1,6 @@
 //! The request: which API, which version, who asks, and how the answer is put together.
 
+pub(crate) mod authorize;
 pub(crate) mod errors;
 pub(crate) mod table;
 

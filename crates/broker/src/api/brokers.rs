@@ -1,0 +1,42 @@
+//! The brokers as the client at hand is to reach them (Metadata, DescribeCluster).
+
+use chronik_state::ids::BrokerId;
+use chronik_state::metadata::Image;
+use chronik_state::metadata::record::BrokerRecord;
+use chronik_wire::StrBytes;
+
+use crate::dispatch::Request;
+
+/// One broker and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reachable {
+    pub(crate) id: BrokerId,
+    pub(crate) host: StrBytes,
+    pub(crate) port: i32,
+    pub(crate) rack: Option<StrBytes>,
+    pub(crate) fenced: bool,
+}
+
+/// All registered brokers by ascending id.
+pub(crate) fn registered(request: &Request<'_>, image: &Image) -> Vec<Reachable> {
+    image.brokers().map(|broker| reachable(request, broker)).collect()
+}
+
+/// The brokers that serve.
+pub(crate) fn active(request: &Request<'_>, image: &Image) -> Vec<Reachable> {
+    image.active_brokers().map(|broker| reachable(request, broker)).collect()
+}
+
+fn reachable(request: &Request<'_>, broker: &BrokerRecord) -> Reachable {
+    let (host, port) = match broker.id == request.node().config.node_id {
+        true => request.node().advertised(request.connection),
+        false => broker.endpoints.first().map(|endpoint| (endpoint.host.clone(), endpoint.port)).unwrap_or_default(),
+    };
+    Reachable {
+        id: broker.id,
+        host: host.into(),
+        port: port.into(),
+        rack: broker.rack.as_deref().map(StrBytes::from),
+        fenced: broker.fenced,
+    }
+}
