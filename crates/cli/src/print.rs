@@ -1,7 +1,7 @@
 //! Output: tables with upper-case headers and two-space gutters, JSON as one document, YAML of the same; problems on
 //! standard error.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -17,11 +17,29 @@ use crate::exit::Exit;
 pub(crate) fn problems(problems: &[Problem]) {
     let mut stderr = std::io::stderr().lock();
     for problem in problems {
-        let _ = writeln!(stderr, "{problem}");
+        let _ = writeln!(stderr, "{}", coloured(problem));
     }
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     if errors > 1 {
         let _ = writeln!(stderr, "{errors} errors; nothing was started");
+    }
+}
+
+/// Whether standard error may be coloured: a terminal whose user did not object (no-color.org).
+pub(crate) fn is_colourful() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// The problem with its first word, up to the colon, in red or yellow.
+fn coloured(problem: &Problem) -> String {
+    let text = problem.to_string();
+    let colour = match problem.severity {
+        Severity::Error => "31",
+        Severity::Warning => "33",
+    };
+    match text.split_once(':') {
+        Some((word, rest)) if is_colourful() => format!("\u{1b}[1;{colour}m{word}\u{1b}[0m:{rest}"),
+        _ => text,
     }
 }
 

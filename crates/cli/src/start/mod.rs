@@ -1,10 +1,71 @@
-//! `start`.
-use crate::arguments::{NodeArguments, OldFlags};
-use crate::exit::Exit;
+//! `start`: load, begin the log, run the node, and say how it went.
 
+mod card;
+mod logging;
+mod notify;
+
+use std::io::{self, Write};
+
+use chronik_broker::{Config, Ready, RunError};
+use tracing::info;
+
+use crate::arguments::{NodeArguments, OldFlags};
+use crate::config::Loaded;
+use crate::config::problem::{Code, Problem};
+use crate::exit::Exit;
+use crate::print;
+use crate::version::VERSION;
+use card::Card;
+
+/// Runs a node until it is told to stop.
 pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
-    match crate::load(node, old) {
-        Ok(_) => Exit::Failed,
-        Err(exit) => exit,
+    let loaded = match crate::load(node, old) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    logging::begin(&loaded.settings);
+    let config = loaded.broker.clone();
+    let ended = chronik_broker::run(config.clone(), |ready| tell_ready(&loaded, &config, ready));
+    notify::stopping();
+    match ended {
+        Ok(()) => {
+            info!("stopped");
+            Exit::Done
+        }
+        Err(error) => {
+            print::problems(&[in_three_parts(&error)]);
+            Exit::Failed
+        }
     }
+}
+
+fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready) {
+    let card = Card::new(config, &ready.listening, &ready.cluster_id, print::source(loaded));
+    if logging::is_json(&loaded.settings) {
+        // The card as one line of the log: what reads the log expects nothing else.
+        info!(
+            version = VERSION,
+            mode = card.mode,
+            kafka = card.connect,
+            listening = card.listening,
+            told = card.told,
+            data = card.data_dir,
+            config = card.source,
+            "ready"
+        );
+    } else {
+        let _ = io::stderr().write_all(format!("{}\n", card.text()).as_bytes());
+    }
+    if ready.recovered_entries > 0 {
+        info!(entries = ready.recovered_entries, torn_tail = ready.torn_tail, "recovered what the last run had not yet put away");
+    }
+    notify::ready();
+}
+
+/// The broker says what, why and the fix with blank lines between them.
+fn in_three_parts(error: &RunError) -> Problem {
+    let text = error.to_string();
+    let (before, fix) = text.split_once("Fix:").unwrap_or((&text, ""));
+    let (what, why) = before.trim().split_once("\n\n").unwrap_or((before.trim(), ""));
+    Problem::error(Code::Start, what).why(why.trim()).fix(fix.trim())
 }

@@ -1,0 +1,189 @@
+//! A node from start to stop: the card, what clients are told, signals, and why a start fails.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use chronik_client::Connection;
+use chronik_client::messages::{MetadataRequest, MetadataResponse};
+use common::Workplace;
+
+/// A node that has told its card.
+struct Server {
+    process: Child,
+    stderr: BufReader<ChildStderr>,
+    /// All it said until it was ready.
+    card: String,
+    port: u16,
+}
+
+impl Server {
+    /// Starts a node on a port that the system chooses and waits until it is ready.
+    fn start(workplace: &Workplace, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
+        let mut command = workplace.command(&[&["start"], arguments].concat());
+        command.envs(variables.iter().copied());
+        if !arguments.contains(&"--bind") {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
+        Server::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Server {
+        let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary runs");
+        let mut stderr = BufReader::new(process.stderr.take().expect("it is piped"));
+        let mut card = String::new();
+        let port = loop {
+            let start = card.len();
+            let read = stderr.read_line(&mut card).expect("standard error is text");
+            assert!(read > 0, "it ended before it was ready:\n{card}");
+            if let Some(port) = port_in(&card[start..]) {
+                break port;
+            }
+        };
+        // The rest of the card comes in the same write.
+        for _ in 0..if card.starts_with('{') { 0 } else { 5 } {
+            stderr.read_line(&mut card).expect("standard error is text");
+        }
+        Server { process, stderr, card, port }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// What it said after the card, and its exit code.
+    fn wait(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("standard error is text");
+        (rest, self.process.wait().expect("it ends").code())
+    }
+
+    /// Host and port of the only broker, as a client on `address` is told.
+    fn told(&self, address: &str) -> (String, i32) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let metadata: MetadataResponse = runtime.block_on(async {
+            let mut connection = Connection::connect((address, self.port), Duration::from_secs(10)).await.expect("it listens");
+            connection.send(&MetadataRequest::default(), 9).await.expect("it answers")
+        });
+        let broker = metadata.brokers.first().expect("one broker");
+        (broker.host.to_string(), broker.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The port in a line of the card, or of the log that takes its place.
+fn port_in(line: &str) -> Option<u16> {
+    let after = line.split_once("listening on ").or_else(|| line.split_once("\"listening\":\""))?.1;
+    let address = after.split([';', '"', ',', ')']).next()?;
+    address.rsplit_once(':')?.1.trim().parse().ok()
+}
+
+#[test]
+fn the_card_says_where_the_node_is() {
+    let workplace = Workplace::with_file("log_level = \"warn\"\n");
+    let server = Server::start(&workplace, &["-c", "chronik.toml", "-d", "records"], &[]);
+    let port = server.port;
+    let data = workplace.path().canonicalize().expect("it exists").join("records");
+    for text in [
+        concat!("Chronik ", env!("CARGO_PKG_VERSION"), "  single node 1, cluster "),
+        &format!("kafka   localhost:{port}  (listening on 127.0.0.1:{port}; clients are told the address they came in on)"),
+        &format!("{}  (acknowledged records are on disk)", data.display()),
+        "config  file chronik.toml, 2 flags",
+        &format!("try     echo hello | kcat -b localhost:{port} -t greetings -P"),
+        &format!("kcat -b localhost:{port} -t greetings -C -e"),
+    ] {
+        assert!(server.card.contains(text), "not on the card: {text}\n{}", server.card);
+    }
+    assert!(!server.card.contains('\u{1b}'), "plain where it is no terminal");
+}
+
+#[test]
+fn a_card_for_machines_is_one_line_of_the_log() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &[], &[("CHRONIK_LOG_FORMAT", "json")]);
+    let last = server.card.lines().last().expect("a line");
+    let line: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(line["message"], "ready");
+    assert_eq!(line["listening"], format!("127.0.0.1:{}", server.port));
+    assert_eq!(line["config"], "1 environment variable, 1 flag");
+}
+
+#[test]
+fn without_advertise_each_client_is_told_the_address_it_came_in_on() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &["--bind", "0.0.0.0:0"], &[]);
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        assert_eq!(server.told(address), (address.to_owned(), i32::from(server.port)));
+    }
+}
+
+#[test]
+fn with_advertise_every_client_is_told_the_same() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &["--advertise", "localhost:19092"], &[]);
+    assert_eq!(server.told("127.0.0.1"), ("localhost".to_owned(), 19092));
+    assert!(server.card.contains("localhost:19092"));
+}
+
+#[test]
+fn sigterm_and_ctrl_c_stop_it_cleanly_and_it_starts_again() {
+    let workplace = Workplace::new();
+    let cluster = |server: &Server| server.card.split("cluster ").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
+    let first = Server::start(&workplace, &[], &[]);
+    let id = cluster(&first);
+    first.signal("TERM");
+    let (rest, exit) = first.wait();
+    assert_eq!(exit, Some(0), "{rest}");
+    let second = Server::start(&workplace, &[], &[]);
+    assert_eq!(cluster(&second), id, "the data directory remembers its cluster");
+    second.signal("INT");
+    let (rest, exit) = second.wait();
+    assert_eq!(exit, Some(0), "{rest}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_with_the_fix() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("it has one").to_string();
+    let workplace = Workplace::new();
+    let run = workplace.run(&["start", "--bind", &address], &[]);
+    run.says(1, &["error[CHK0401]: cannot listen on", &address, "why ", "Another process listens there", "fix ", "--bind"]);
+    assert!(!workplace.path().join("data").exists(), "nothing is made before the port is had");
+}
+
+#[test]
+fn a_data_directory_serves_one_node() {
+    let workplace = Workplace::new();
+    let _first = Server::start(&workplace, &[], &[]);
+    workplace.run(&["start", "--bind", "127.0.0.1:0"], &[]).says(1, &["error[CHK0401]"]);
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+    let workplace = Workplace::new();
+    let path = workplace.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let told = || {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).expect("a message");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let server = Server::start(&workplace, &[], &[("NOTIFY_SOCKET", path.to_str().expect("text"))]);
+    assert_eq!(told(), "READY=1");
+    server.signal("TERM");
+    assert_eq!(told(), "STOPPING=1");
+    assert_eq!(server.wait().1, Some(0));
+}
