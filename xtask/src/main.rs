@@ -1,5 +1,6 @@
 //! The chores: `cargo xtask test` runs everything that proves this tree, `cargo xtask bench` measures it.
 
+mod bench;
 mod prepare;
 mod process;
 mod test;
@@ -17,6 +18,9 @@ cargo xtask <command>
         --list        name the end-to-end cases and stop
         --against     run the cases against Apache Kafka instead, to see that they ask for what Kafka does
 
+  bench quick
+        What a gigabyte produced and fetched costs the server, beside the floor broker in the same run. Two or three minutes.
+
   tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
 
@@ -24,6 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&arguments[1..]),
+        Some("bench") => bench::run(&arguments[1..]),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");

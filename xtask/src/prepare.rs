@@ -19,11 +19,7 @@ pub(crate) struct Prepared {
 /// Makes all of it; quick when it is there already.
 pub(crate) fn all() -> Result<Prepared> {
     python()?;
-    Ok(Prepared {
-        kafka_jars: kafka_jars()?,
-        go_cases: go_cases()?,
-        server: server()?,
-    })
+    Ok(Prepared { kafka_jars: kafka_jars()?, go_cases: go_cases()?, server: server()? })
 }
 
 /// A virtual environment with the pinned clients. The path of its interpreter.
@@ -32,20 +28,10 @@ pub(crate) fn python() -> Result<PathBuf> {
     let directory = cache().join("python");
     let python = directory.join("bin/python");
     when_changed(&directory, &[requirements.clone()], || {
-        run(
-            "making a Python environment",
-            Command::new("python3").args(["-m", "venv"]).arg(&directory),
-        )?;
+        run("making a Python environment", Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
         let mut pip = Command::new(&python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ])
-        .arg(&requirements);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(&requirements);
         run("fetching Python clients", &mut pip)
     })?;
     Ok(python)
@@ -58,9 +44,7 @@ pub(crate) fn kafka_jars() -> Result<PathBuf> {
     when_changed(&directory, &[pom.clone()], || {
         let mut maven = Command::new("mvn");
         maven.args(["--batch-mode", "--quiet", "--file"]).arg(&pom);
-        maven
-            .arg("dependency:copy-dependencies")
-            .arg(format!("-DoutputDirectory={}", directory.display()));
+        maven.arg("dependency:copy-dependencies").arg(format!("-DoutputDirectory={}", directory.display()));
         run("fetching Apache Kafka", &mut maven)
     })?;
     Ok(directory)
@@ -70,33 +54,20 @@ pub(crate) fn kafka_jars() -> Result<PathBuf> {
 pub(crate) fn go_cases() -> Result<PathBuf> {
     let binary = cache().join("go-cases");
     let mut go = Command::new("go");
-    go.current_dir(root().join("tests/go"))
-        .args(["build", "-trimpath", "-o"])
-        .arg(&binary)
-        .arg(".");
+    go.current_dir(root().join("tests/go")).args(["build", "-trimpath", "-o"]).arg(&binary).arg(".");
     run("building the franz-go cases", &mut go)?;
     Ok(binary)
 }
 
 /// The server, as the unit tests are built: with assertions, and nothing to compile twice.
 fn server() -> Result<PathBuf> {
-    run(
-        "building chronik-server",
-        cargo().args(["build", "--package", "chronik-cli"]),
-    )?;
+    run("building chronik-server", cargo().args(["build", "--package", "chronik-cli"]))?;
     let target = cache();
-    Ok(target
-        .parent()
-        .expect("the cache lies in the target directory")
-        .join("debug/chronik-server"))
+    Ok(target.parent().expect("the cache lies in the target directory").join("debug/chronik-server"))
 }
 
 /// Runs `make` into an empty directory unless it was made from the same pins before.
-fn when_changed(
-    directory: &Path,
-    pins: &[PathBuf],
-    make: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+fn when_changed(directory: &Path, pins: &[PathBuf], make: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut wanted = String::new();
     for pin in pins {
         wanted += &fs::read_to_string(pin).with_context(|| pin.display().to_string())?;

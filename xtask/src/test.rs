@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::prepare::{self, Prepared};
 use crate::process::{self, cache, cargo, root};
-use crate::toolchain;
+use crate::{tidy, toolchain};
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         return end_to_end(&options, &[]);
     }
     toolchain::require()?;
-    let wants_unit = options.against.is_none()
-        && (options.only.is_empty() || options.only.iter().any(|part| part == UNIT));
+    let wants_unit =
+        options.against.is_none() && (options.only.is_empty() || options.only.iter().any(|part| part == UNIT));
     if wants_unit {
         unit()?;
     }
@@ -39,24 +39,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     end_to_end(&options, &environment(&prepared))
 }
 
+/// What needs no client: first the boundaries, since they are quickest to say no.
 fn unit() -> Result<()> {
+    eprintln!("== tidy");
+    tidy::run()?;
     process::run("cargo test", cargo().args(["test", "--workspace"]))
 }
 
 fn environment(prepared: &Prepared) -> Vec<(&'static str, &Path)> {
     vec![
-        ("CHRONIK_BINARY", &prepared.server),
-        ("KAFKA_JARS", &prepared.kafka_jars),
-        ("CHRONIK_GO_CASES", &prepared.go_cases),
+        ("E2E_SERVER", &prepared.server),
+        ("E2E_KAFKA_JARS", &prepared.kafka_jars),
+        ("E2E_GO_CASES", &prepared.go_cases),
     ]
 }
 
 /// Hands over to the runner of the cases, whose last line counts them.
 fn end_to_end(options: &Options, environment: &[(&str, &Path)]) -> Result<()> {
     let mut runner = Command::new(prepare::python()?);
-    runner
-        .arg(root().join("tests/e2e/run.py"))
-        .envs(environment.iter().copied());
+    runner.arg(root().join("tests/e2e/run.py")).envs(environment.iter().copied());
     runner.arg("--keep").arg(cache().join("failed"));
     for part in options.only.iter().filter(|part| *part != UNIT) {
         runner.args(["--only", part]);
@@ -69,14 +70,8 @@ fn end_to_end(options: &Options, environment: &[(&str, &Path)]) -> Result<()> {
     }
     if options.list {
         runner.arg("--list");
-        let status = runner
-            .status()
-            .context("the runner of the end-to-end cases does not start")?;
-        return if status.success() {
-            Ok(())
-        } else {
-            bail!("listing failed")
-        };
+        let status = runner.status().context("the runner of the end-to-end cases does not start")?;
+        return if status.success() { Ok(()) } else { bail!("listing failed") };
     }
     process::run("end-to-end cases", &mut runner)
 }
@@ -85,20 +80,14 @@ fn parse(arguments: &[String]) -> Result<Options> {
     let mut options = Options::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut value = || {
-            rest.next()
-                .cloned()
-                .with_context(|| format!("{argument} needs a value"))
-        };
+        let mut value = || rest.next().cloned().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--only" => options.only.push(value()?),
             "--against" => options.against = Some(value()?),
             "--jobs" => options.jobs = Some(value()?),
             "--list" => options.list = true,
             // `--only a b c` reads as three parts.
-            part if !part.starts_with('-') && !options.only.is_empty() => {
-                options.only.push(part.to_owned())
-            }
+            part if !part.starts_with('-') && !options.only.is_empty() => options.only.push(part.to_owned()),
             other => bail!("unknown argument `{other}`"),
         }
     }
@@ -111,9 +100,7 @@ mod tests {
 
     #[test]
     fn several_parts_after_one_only() {
-        let arguments: Vec<String> = ["--only", "crash", "java", "--jobs", "1"]
-            .map(String::from)
-            .to_vec();
+        let arguments: Vec<String> = ["--only", "crash", "java", "--jobs", "1"].map(String::from).to_vec();
         let options = parse(&arguments).unwrap();
         assert_eq!(options.only, ["crash", "java"]);
         assert_eq!(options.jobs.as_deref(), Some("1"));

@@ -32,12 +32,7 @@ const TOOLS: &[Tool] = &[
         needed_for: "fetching Apache Kafka from Maven Central",
         debian_package: "maven",
     },
-    Tool {
-        program: "go",
-        probe: &["version"],
-        needed_for: "franz-go",
-        debian_package: "golang-go",
-    },
+    Tool { program: "go", probe: &["version"], needed_for: "franz-go", debian_package: "golang-go" },
 ];
 
 /// Fails with the command that installs what is missing.
@@ -46,21 +41,10 @@ pub(crate) fn require() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let reasons: Vec<String> = missing
-        .iter()
-        .map(|tool| {
-            format!(
-                "  {} is missing: needed for {}",
-                tool.program, tool.needed_for
-            )
-        })
-        .collect();
+    let reasons: Vec<String> =
+        missing.iter().map(|tool| format!("  {} is missing: needed for {}", tool.program, tool.needed_for)).collect();
     let packages: Vec<&str> = missing.iter().map(|tool| tool.debian_package).collect();
-    bail!(
-        "\n{}\ninstall with:  apt-get install {}",
-        reasons.join("\n"),
-        packages.join(" ")
-    )
+    bail!("\n{}\ninstall with:  apt-get install {}", reasons.join("\n"), packages.join(" "))
 }
 
 fn present(tool: &Tool) -> bool {

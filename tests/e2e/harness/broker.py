@@ -138,7 +138,7 @@ class Chronik(Broker):
 
     def __init__(self, directory, settings=None, binary=None, storage=None):
         super().__init__(directory, settings)
-        self.binary = binary or os.environ["CHRONIK_BINARY"]
+        self.binary = binary or os.environ["E2E_SERVER"]
         self.storage = storage or {}
 
     def _prepare(self):
@@ -211,5 +211,5 @@ def java(*options):
         *options,
         f"-Dlog4j2.configurationFile={here / 'kafka' / 'log4j2.properties'}",
         "-cp",
-        os.environ["KAFKA_JARS"] + "/*",
+        os.environ["E2E_KAFKA_JARS"] + "/*",
     ]

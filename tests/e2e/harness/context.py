@@ -129,7 +129,7 @@ class Context:
     def go(self, *arguments, timeout_s=100, stdout=None):
         """Runs one case of the franz-go program; its standard output."""
         done = subprocess.run(
-            [os.environ["CHRONIK_GO_CASES"], self.bootstrap, *map(str, arguments)],
+            [os.environ["E2E_GO_CASES"], self.bootstrap, *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=timeout_s,
