@@ -31,7 +31,8 @@ const NEVER: TimestampMs = TimestampMs::MAX;
 pub(crate) struct Shard {
     pub(super) partition: Arc<Partition>,
     state: Mutex<State>,
-    /// A copy of the machine's, to be looked at without the lock.
+    /// A copy of the machine's, to be looked at without the lock. Sequentially consistent together with the time keeper's
+    /// alarm: of an event and the keeper that goes to sleep, one sees the other.
     next_deadline: AtomicI64,
 }
 
@@ -122,7 +123,7 @@ impl Shard {
 
     /// When the machine wants to be called; [`NEVER`] if it does not.
     pub(super) fn next_deadline(&self) -> TimestampMs {
-        self.next_deadline.load(Ordering::Acquire)
+        self.next_deadline.load(Ordering::SeqCst)
     }
 
     /// Carries out what is due.
@@ -158,7 +159,7 @@ impl Shard {
     /// The partition is another's, or gone: whoever waits is told to look for the coordinator again.
     pub(super) fn resign(&self) {
         let State::Active(mut active) = std::mem::replace(&mut *self.state.lock(), State::Resigned) else { return };
-        self.next_deadline.store(NEVER, Ordering::Release);
+        self.next_deadline.store(NEVER, Ordering::SeqCst);
         let replies = active.groups.resign();
         // Nothing is claimed, so nothing need be committed first.
         active.end_offset = 0;
@@ -184,7 +185,7 @@ impl Shard {
             State::Resigned => Err(NotActive::Resigned),
             State::Active(active) => {
                 let result = work(active);
-                self.next_deadline.store(active.groups.next_deadline().unwrap_or(NEVER), Ordering::Release);
+                self.next_deadline.store(active.groups.next_deadline().unwrap_or(NEVER), Ordering::SeqCst);
                 Ok(result)
             }
         }
@@ -213,6 +214,7 @@ impl Shard {
             refused(&error)
         })?;
         reactor.show_at(taken.position, &self.partition, taken.end_offset);
+        append.records.iter().for_each(tell_log);
         Ok(taken.base_offset)
     }
 
@@ -257,6 +259,18 @@ fn replay_batch(view: &batch::BatchView<'_>, groups: &mut Groups) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What an operator wants to see of a group's life: each of its generations, and its end.
+fn tell_log(record: &GroupRecord) {
+    match record {
+        GroupRecord::Group { group_id, value: Some(value) } => {
+            let leader = value.leader.as_deref().unwrap_or("none");
+            tracing::info!(group = %group_id, generation = value.generation_id, members = value.members.len(), leader, "group");
+        }
+        GroupRecord::Group { group_id, value: None } => tracing::info!(group = %group_id, "group deleted"),
+        GroupRecord::Offset { .. } => {}
+    }
 }
 
 fn build(records: &[GroupRecord], timestamp_ms: TimestampMs) -> BatchBuilder {
