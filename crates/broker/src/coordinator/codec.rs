@@ -313,35 +313,83 @@ mod tests {
         }
     }
 
-    /// The bytes that the schemas of Kafka's `OffsetCommitKey` version 1 and `OffsetCommitValue` version 3 prescribe.
+    /// What Kafka 4.3's own `OffsetCommitValue` writes of [`offset`], in each version.
+    const OFFSETS: [&str; 5] = [
+        "0000000000000000002a00016d00000000000003e8",
+        "0001000000000000002a00016d00000000000003e80000000000000009",
+        "0002000000000000002a00016d00000000000003e8",
+        "0003000000000000002a0000000700016d00000000000003e8",
+        "0004000000000000002a00000007026d00000000000003e800",
+    ];
+
+    /// What Kafka 4.3's own `GroupMetadataValue` writes of [`group`], in each version.
+    const GROUPS: [&str; 5] = [
+        concat!(
+            "00000008636f6e73756d657200000005000572616e676500016100000002000161000163000a2f3132372e302e302e31",
+            "00000003000000010400000000000162000163000a2f3132372e302e302e3100000003000000010400000000",
+        ),
+        concat!(
+            "00010008636f6e73756d657200000005000572616e676500016100000002000161000163000a2f3132372e302e302e31",
+            "0000000200000003000000010400000000000162000163000a2f3132372e302e302e3100000002000000030000000104",
+            "00000000",
+        ),
+        concat!(
+            "00020008636f6e73756d657200000005000572616e6765000161000000000000000600000002000161000163000a2f31",
+            "32372e302e302e310000000200000003000000010400000000000162000163000a2f3132372e302e302e310000000200",
+            "000003000000010400000000",
+        ),
+        concat!(
+            "00030008636f6e73756d657200000005000572616e6765000161000000000000000600000002000161ffff000163000a",
+            "2f3132372e302e302e310000000200000003000000010400000000000162000169000163000a2f3132372e302e302e31",
+            "0000000200000003000000010400000000",
+        ),
+        concat!(
+            "000409636f6e73756d6572000000050672616e6765026100000000000000060302610002630b2f3132372e302e302e31",
+            "0000000200000003020401000262026902630b2f3132372e302e302e3100000002000000030204010000",
+        ),
+    ];
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
     #[test]
-    fn offsets_look_as_kafka_writes_them() {
+    fn bytes_are_those_that_kafka_writes() {
         let (key, value) = encode(&offset(None));
-        assert_eq!(key, b"\0\x01\0\x01g\0\x01t\0\0\0\x03");
-        assert_eq!(value.unwrap(), b"\0\x03\0\0\0\0\0\0\0\x2a\0\0\0\x07\0\x01m\0\0\0\0\0\0\x03\xe8");
-        let (_, value) = encode(&offset(Some(9)));
-        assert_eq!(value.unwrap(), b"\0\x01\0\0\0\0\0\0\0\x2a\0\x01m\0\0\0\0\0\0\x03\xe8\0\0\0\0\0\0\0\x09");
+        assert_eq!((key, value.unwrap()), (bytes("000100016700017400000003"), bytes(OFFSETS[3])));
+        assert_eq!(encode(&offset(Some(9))).1.unwrap(), bytes(OFFSETS[1]));
+        let (key, value) = encode(&group());
+        assert_eq!((key, value.unwrap()), (bytes("0002000167"), bytes(GROUPS[3])));
     }
 
     #[test]
-    fn the_flexible_version_is_read() {
-        let key = b"\0\x01\0\x01g\0\x01t\0\0\0\x03";
-        let value = b"\0\x04\0\0\0\0\0\0\0\x2a\0\0\0\x07\x02m\0\0\0\0\0\0\x03\xe8\0";
-        assert_eq!(decode(Some(key), Some(value)), Ok(Some(offset(None))));
-
-        let mut value = b"\0\x04\x09consumer\0\0\0\x05\x06range\x02a\0\0\0\0\0\0\0\x06\x03".to_vec();
-        value.extend(b"\x02a\0\x02c\x0b/127.0.0.1\0\0\0\x02\0\0\0\x03\x02\x04\x01\x01\x05\x02xy");
-        value.extend(b"\x02b\x02i\x02c\x0b/127.0.0.1\0\0\0\x02\0\0\0\x03\x02\x04\x01\0\0");
-        assert_eq!(decode(Some(b"\0\x02\0\x01g"), Some(&value)), Ok(Some(group())));
+    fn every_version_that_kafka_wrote_is_read() {
+        for (version, hex) in OFFSETS.into_iter().enumerate() {
+            let mut expected = offset((version == 1).then_some(9));
+            if let (GroupRecord::Offset { value: Some(value), .. }, 0..3) = (&mut expected, version) {
+                value.leader_epoch = -1;
+            }
+            assert_eq!(decode(Some(&bytes("000100016700017400000003")), Some(&bytes(hex))), Ok(Some(expected)));
+        }
+        for (version, hex) in GROUPS.into_iter().enumerate() {
+            let mut expected = group();
+            let GroupRecord::Group { value: Some(value), .. } = &mut expected else { unreachable!() };
+            value.state_timestamp_ms = value.state_timestamp_ms.filter(|_| version >= 2);
+            for member in &mut value.members {
+                member.group_instance_id.take_if(|_| version < 3);
+                member.rebalance_timeout_ms = if version >= 1 { 2 } else { -1 };
+            }
+            assert_eq!(decode(Some(&bytes("0002000167")), Some(&bytes(hex))), Ok(Some(expected)), "version {version}");
+        }
     }
 
+    /// Fields that a newer node adds to the flexible version are passed over.
     #[test]
-    fn old_versions_lack_what_came_later() {
-        let value = b"\0\0\0\0\0\0\0\0\0\x2a\0\0\0\0\0\0\0\0\0\x01";
-        let Ok(Some(GroupRecord::Offset { value: Some(read), .. })) = decode(Some(b"\0\0\0\0\0\0\0\0\0\0"), Some(value)) else {
-            panic!("an offset");
-        };
-        assert_eq!((read.offset, read.leader_epoch, read.expire_timestamp_ms), (42, -1, None));
+    fn tagged_fields_are_passed_over() {
+        let mut value = bytes(OFFSETS[4]);
+        *value.last_mut().unwrap() = 1;
+        value.extend([5, 2, 9, 9]);
+        assert_eq!(decode(Some(&bytes("000100016700017400000003")), Some(&value)), Ok(Some(offset(None))));
     }
 
     #[test]
