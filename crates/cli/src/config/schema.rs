@@ -417,6 +417,9 @@ const fn kafka_integer(
 mod tests {
     use std::collections::BTreeSet;
 
+    use chronik_broker::settings;
+    use chronik_state::metadata::configs::{TOPIC_CONFIGS, broker_config};
+
     use super::*;
 
     #[test]
@@ -432,6 +435,30 @@ mod tests {
                 key.path()
             );
             assert!(!key.about.is_empty(), "{} says what it does", key.path());
+        }
+    }
+
+    #[test]
+    fn every_kafka_setting_is_heard_by_the_broker_and_has_its_default() {
+        let of_topics: Vec<&str> = TOPIC_CONFIGS
+            .iter()
+            .filter(|topic| topic.effective)
+            .flat_map(|topic| topic.broker_names.iter().map(|broker| broker.name))
+            .collect();
+        for key in KEYS.iter().filter(|key| key.is_kafka()) {
+            let heard = settings::NAMES.contains(&key.name) || of_topics.contains(&key.name);
+            assert!(heard, "nobody reads {}", key.name);
+            let described = broker_config(key.name).unwrap_or_else(|| panic!("{} is not described", key.name));
+            assert_eq!(key.default, described.default, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_setting_of_the_broker_can_be_set() {
+        // One node has one replica of everything, so its number is not to be chosen.
+        let fixed = ["default.replication.factor"];
+        for name in settings::NAMES.iter().filter(|name| !fixed.contains(name)) {
+            assert!(KEYS.iter().any(|key| key.is_kafka() && key.name == *name), "{name} cannot be set");
         }
     }
 
