@@ -146,9 +146,7 @@ impl Image {
         match record {
             Record::Cluster(record) => self.cluster_id = Some(record.cluster_id.as_str().into()),
             Record::FeatureLevel(record) => self.apply_feature(record),
-            Record::Broker(record) => {
-                Arc::make_mut(&mut self.brokers).insert(record.id, Arc::new(record.clone()));
-            }
+            Record::Broker(record) => self.apply_broker(record),
             Record::Topic(record) => self.apply_topic(record),
             Record::Partition(record) => self.apply_partition(record),
             Record::PartitionChange(record) => self.apply_partition_change(record),
@@ -185,6 +183,12 @@ impl Image {
             0 => features.remove(&record.name),
             level => features.insert(record.name.clone(), level),
         };
+    }
+
+    fn apply_broker(&mut self, record: &BrokerRecord) {
+        if self.broker(record.id).is_none_or(|known| known.epoch <= record.epoch) {
+            Arc::make_mut(&mut self.brokers).insert(record.id, Arc::new(record.clone()));
+        }
     }
 
     fn apply_topic(&mut self, record: &TopicRecord) {

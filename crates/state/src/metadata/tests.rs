@@ -97,7 +97,10 @@ fn a_record_that_does_not_fit_changes_nothing() {
         Record::PartitionChange(PartitionChangeRecord { topic_id, partition, in_sync, leader, leader_epoch, partition_epoch })
     };
     let resource = ConfigResource { kind: ConfigResourceKind::Topic, name: "gone".into() };
+    let mut earlier = BrokerRecord::clone(before.broker(1).unwrap());
+    earlier.epoch -= 1;
     let misfits = [
+        Record::Broker(earlier),
         change(topic_id(1), 0, 0),
         change(topic_id(1), 0, 2),
         change(topic_id(1), 1, 1),

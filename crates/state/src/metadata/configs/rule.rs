@@ -1,7 +1,8 @@
 //! Types and ranges of config values, refused in the words of Kafka's `ConfigDef`.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// How a value is written; the numbers are those of DescribeConfigs (KIP-569).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,74 +80,99 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Is `value` allowed as the config `name`?
+    /// Is `value` allowed as the config `name`? The text names the value as Kafka does: as it was understood.
     pub fn check(&self, name: &str, config_type: ConfigType, value: &str) -> Result<(), String> {
-        self.objection(config_type, value).map_or(Ok(()), |objection| {
-            Err(format!("Invalid value {value} for configuration {name}: {objection}"))
-        })
-    }
-
-    fn objection(&self, config_type: ConfigType, value: &str) -> Option<String> {
+        let refuse = |(shown, why): (String, String)| format!("Invalid value {shown} for configuration {name}: {why}");
         let trimmed = value.trim();
         match config_type {
-            ConfigType::Boolean => {
-                let known = ["true", "false"].iter().any(|word| trimmed.eq_ignore_ascii_case(word));
-                (!known).then(|| "Expected value to be either true or false".into())
+            ConfigType::Boolean => check_boolean(value).map_err(refuse),
+            ConfigType::Short | ConfigType::Int | ConfigType::Long => {
+                let number = parse_integer(config_type, trimmed).ok_or_else(|| refuse(not_a(config_type, value)))?;
+                self.check_integer(number).map_err(|why| refuse((number.to_string(), why)))
             }
-            ConfigType::Short | ConfigType::Int | ConfigType::Long => self.integer_objection(config_type, trimmed),
-            ConfigType::Double => self.double_objection(trimmed),
-            ConfigType::String | ConfigType::List => self.word_objection(trimmed),
+            ConfigType::Double => {
+                let number = trimmed.parse::<f64>().map_err(|_| refuse(not_a(config_type, value)))?;
+                self.check_double(number).map_err(|why| refuse((format!("{number:?}"), why)))
+            }
+            ConfigType::String => self.check_word(trimmed).map_err(refuse),
+            ConfigType::List if trimmed.is_empty() => Ok(()),
+            ConfigType::List if *self == Rule::ThrottledReplicas => check_replicas(name, trimmed).map_err(refuse),
+            ConfigType::List => self.check_list(name, trimmed, refuse),
         }
     }
 
-    fn integer_objection(&self, config_type: ConfigType, value: &str) -> Option<String> {
-        let (smallest, largest) = config_type.range();
-        let parsed = value.parse::<i64>().ok().filter(|number| (smallest..=largest).contains(number));
-        let Some(number) = parsed else {
-            return Some(format!("Not a number of type {}", config_type.kafka_name()));
-        };
+    fn check_integer(&self, number: i64) -> Result<(), String> {
         match *self {
-            Rule::AtLeast(min) | Rule::Between(min, _) if number < min => {
-                Some(format!("Value must be at least {min}"))
-            }
-            Rule::Between(_, max) if number > max => Some(format!("Value must be no more than {max}")),
+            Rule::AtLeast(min) | Rule::Between(min, _) if number < min => Err(format!("Value must be at least {min}")),
+            Rule::Between(_, max) if number > max => Err(format!("Value must be no more than {max}")),
             Rule::GzipLevel if number != -1 && !(1..=9).contains(&number) => {
-                Some("Value must be between 1 and 9 or equal to -1".into())
+                Err("Value must be between 1 and 9 or equal to -1".into())
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 
-    fn double_objection(&self, value: &str) -> Option<String> {
-        match (value.parse::<f64>(), self) {
-            (Err(_), _) => Some("Not a number of type DOUBLE".into()),
-            (Ok(number), Rule::Fraction) if number > 1.0 => Some("Value must be no more than 1".into()),
-            (Ok(number), Rule::Fraction) if number >= 0.0 => None,
-            (Ok(_), Rule::Fraction) => Some("Value must be at least 0".into()),
-            _ => None,
-        }
-    }
-
-    fn word_objection(&self, value: &str) -> Option<String> {
+    /// Kafka lets pass what is not a number at all; nothing could come of it.
+    fn check_double(&self, number: f64) -> Result<(), String> {
         match self {
-            Rule::OneOf(words) => one_of(words, value),
-            Rule::ListOf(words) => value.split(',').find_map(|item| one_of(words, item.trim())),
-            Rule::ThrottledReplicas => {
-                let pairs = value.split(',').map(str::trim).filter(|item| !item.is_empty());
-                let wrong = value != "*" && pairs.map(is_replica).any(|fine| !fine);
-                wrong.then(|| {
-                    "The value must be the literal '*' or a list of replicas in the form \
-                     [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-                        .into()
-                })
-            }
-            _ => None,
+            Rule::Fraction if number > 1.0 => Err("Value must be no more than 1".into()),
+            Rule::Fraction if number.is_nan() || number < 0.0 => Err("Value must be at least 0".into()),
+            _ => Ok(()),
         }
+    }
+
+    fn check_word(&self, value: &str) -> Result<(), (String, String)> {
+        match self {
+            Rule::OneOf(words) | Rule::ListOf(words) if !words.contains(&value) => {
+                Err((value.to_string(), format!("String must be one of: {}", words.join(", "))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_list(
+        &self,
+        name: &str,
+        value: &str,
+        refuse: impl Fn((String, String)) -> String,
+    ) -> Result<(), String> {
+        for item in value.split(',').map(str::trim) {
+            if item.is_empty() {
+                return Err(format!("Configuration '{name}' values must not be empty."));
+            }
+            self.check_word(item).map_err(&refuse)?;
+        }
+        Ok(())
     }
 }
 
-fn one_of(words: &[&str], value: &str) -> Option<String> {
-    (!words.contains(&value)).then(|| format!("String must be one of: {}", words.join(", ")))
+fn check_boolean(value: &str) -> Result<(), (String, String)> {
+    let known = ["true", "false"].iter().any(|word| value.trim().eq_ignore_ascii_case(word));
+    match known {
+        true => Ok(()),
+        false => Err((value.to_string(), "Expected value to be either true or false".into())),
+    }
+}
+
+fn parse_integer(config_type: ConfigType, value: &str) -> Option<i64> {
+    let (smallest, largest) = config_type.range();
+    value.parse::<i64>().ok().filter(|number| (smallest..=largest).contains(number))
+}
+
+fn not_a(config_type: ConfigType, value: &str) -> (String, String) {
+    (value.to_string(), format!("Not a number of type {}", config_type.kafka_name()))
+}
+
+fn check_replicas(name: &str, value: &str) -> Result<(), (String, String)> {
+    let items: Vec<&str> = value.split(',').map(str::trim).collect();
+    if value == "*" || items.iter().all(|item| is_replica(item)) {
+        return Ok(());
+    }
+    let why = format!(
+        "{name} must be the literal '*' or a list of replicas in the following format: \
+         [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+    );
+    Err((format!("[{}]", items.join(", ")), why))
 }
 
 fn is_replica(item: &str) -> bool {
