@@ -4,8 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chronik_state::ids::Offset;
+
 use chronik_state::partition::producers::ProducerError;
 
+use crate::disk::is_full;
 use crate::wal::ReserveError;
 
 /// The storage has stopped for good: what is on disk can no longer be known. The node must end; the next start
@@ -17,6 +19,10 @@ pub struct Fatal(String);
 impl Fatal {
     pub(crate) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
         Fatal(format!("{doing} {} failed: {error}", path.display()))
+    }
+
+    pub(crate) fn damaged(error: &ReadError) -> Self {
+        Fatal(error.to_string())
     }
 }
 
@@ -43,6 +49,62 @@ impl From<ReserveError> for AppendError {
             ReserveError::Full => AppendError::Full,
             ReserveError::Fatal(fatal) => AppendError::Fatal(fatal),
         }
+    }
+}
+
+/// Why a change of where a log starts or ends was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CutError {
+    /// The offset is before the log's start or after its end.
+    #[error("offset {offset} is outside {log_start_offset}..={log_end_offset}")]
+    OffsetOutOfRange { offset: Offset, log_start_offset: Offset, log_end_offset: Offset },
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The log has been deleted.
+    #[error("the log has been deleted")]
+    Deleted,
+    /// What is to be kept cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// See [`Fatal`].
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+impl From<ReserveError> for CutError {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::Full => CutError::Full,
+            ReserveError::Fatal(fatal) => CutError::Fatal(fatal),
+        }
+    }
+}
+
+/// Why upkeep could not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpkeepError {
+    /// The disk is full: appends are refused until there is space. Upkeep tries again.
+    #[error("the disk is full")]
+    Full,
+    /// See [`Fatal`].
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+impl From<ReserveError> for UpkeepError {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::Full => UpkeepError::Full,
+            ReserveError::Fatal(fatal) => UpkeepError::Fatal(fatal),
+        }
+    }
+}
+
+impl UpkeepError {
+    /// A full disk passes; any other failed write means that the disk cannot be trusted any more.
+    pub(crate) fn of(doing: &str, path: &Path, error: &io::Error) -> Self {
+        if is_full(error) { UpkeepError::Full } else { Fatal::io(doing, path, error).into() }
     }
 }
 

@@ -1,0 +1,154 @@
+//! Appending: a batch gets its offsets and its place in the write-ahead log, in one step under the log's lock.
+
+use std::sync::Arc;
+
+use chronik_state::ids::{LeaderEpoch, Offset, TimestampMs};
+use chronik_state::partition::producers::{self, ProducerBatch, Verdict};
+
+use super::{PartitionLog, State, TailBatch};
+use crate::batch::{self, BatchView, ValidBatch};
+use crate::errors::AppendError;
+use crate::wal::entry::EntryKind;
+use crate::wal::{Lsn, NewEntry, SyncClass};
+
+/// How a leader appends.
+#[derive(Debug, Clone, Copy)]
+pub struct Append {
+    /// The leader's epoch, written into the batch.
+    pub leader_epoch: LeaderEpoch,
+    /// The node's time.
+    pub now_ms: TimestampMs,
+    /// When the append counts as acknowledged.
+    pub sync: SyncClass,
+    /// The node's own metadata may use the space that is kept for it when the disk is full.
+    pub privileged: bool,
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the batch's first record.
+    pub base_offset: Offset,
+    /// Offset of its last.
+    pub last_offset: Offset,
+    /// The batch is acknowledged when `durable_lsn` (or `written_lsn`, for [`SyncClass::Interval`]) reaches this.
+    pub lsn: Lsn,
+    /// The broker's time that was put into the batch; −1 where the producer's stands.
+    pub log_append_time_ms: TimestampMs,
+    /// The producer had sent it before; offsets are those of the first time (KIP-98).
+    pub duplicate: bool,
+}
+
+impl PartitionLog {
+    /// Appends a batch as the partition's leader. It can be read at once, and is acknowledged by position: see
+    /// [`Appended::lsn`]. A batch of an idempotent producer is checked against what that producer wrote before.
+    pub fn append(&self, batch: ValidBatch<'_>, append: Append) -> Result<Appended, AppendError> {
+        let mut state = self.state.lock();
+        if state.deleted {
+            return Err(AppendError::Deleted);
+        }
+        let producer = producer_batch(&batch);
+        if let Some(producer) = &producer
+            && let Verdict::Duplicate(original) = state.producers.check(producer)?
+        {
+            return Ok(state.duplicate(original));
+        }
+        self.refuse_if_full(&append)?;
+        self.append_new(&mut state, batch, producer, append)
+    }
+
+    fn refuse_if_full(&self, append: &Append) -> Result<(), AppendError> {
+        if self.shared.is_full() && !append.privileged {
+            return Err(AppendError::Full);
+        }
+        Ok(())
+    }
+
+    fn append_new(
+        &self,
+        state: &mut State,
+        batch: ValidBatch<'_>,
+        producer: Option<ProducerBatch>,
+        append: Append,
+    ) -> Result<Appended, AppendError> {
+        let base_offset = self.log_end_offset();
+        let stamp = state.config.log_append_time;
+        let entry = NewEntry {
+            kind: EntryKind::Batch,
+            log: self.id,
+            now_ms: append.now_ms,
+            payload_bytes: batch.bytes().len(),
+            class: append.sync,
+            privileged: append.privileged,
+        };
+        self.mark_dirty(state);
+        let reserved = self.shared.wal.reserve(&entry)?;
+        let written = self.shared.wal.write(reserved, &entry, batch.bytes(), |bytes| {
+            batch::assign(bytes, base_offset, append.leader_epoch);
+            if stamp {
+                batch::stamp_log_append_time(bytes, append.now_ms);
+            }
+        });
+        let last_offset = base_offset + i64::from(batch.last_offset_delta());
+        let tail_batch = TailBatch {
+            bytes: written.payload,
+            base_offset,
+            last_offset,
+            max_timestamp: if stamp { append.now_ms } else { batch.max_timestamp() },
+            appended_ms: append.now_ms,
+            end_lsn: written.end_lsn,
+        };
+        state.touched_ms = append.now_ms;
+        self.take_in(state, tail_batch, append.leader_epoch, producer);
+        let log_append_time_ms = if stamp { append.now_ms } else { -1 };
+        Ok(Appended { base_offset, last_offset, lsn: written.end_lsn, log_append_time_ms, duplicate: false })
+    }
+
+    /// What a batch changes, whether it was just appended or is replayed.
+    pub(super) fn take_in(&self, state: &mut State, batch: TailBatch, epoch: LeaderEpoch, producer: Option<ProducerBatch>) {
+        if state.epochs.latest().is_none_or(|latest| latest.epoch != epoch) && epoch >= 0 {
+            Arc::make_mut(&mut state.epochs).assign(epoch, batch.base_offset);
+        }
+        if let Some(producer) = producer {
+            let appended = producers::Appended {
+                base_offset: batch.base_offset,
+                last_offset: batch.last_offset,
+                timestamp: batch.max_timestamp,
+            };
+            state.producers.apply(&producer, appended, batch.appended_ms);
+        }
+        let bytes = batch.bytes.len() as u64;
+        state.tail_bytes += bytes;
+        state.last_lsn = batch.end_lsn;
+        self.set_log_end(batch.last_offset + 1);
+        state.tail.push_back(batch);
+        let newly_ripe = !std::mem::replace(&mut state.ripe, true);
+        self.shared.note_tail(self.id, bytes, newly_ripe);
+    }
+}
+
+impl State {
+    /// The answer to a batch that is in the log already: durable when the log's last entry is, if not before.
+    fn duplicate(&self, original: producers::Appended) -> Appended {
+        let in_tail = self.tail.binary_search_by_key(&original.base_offset, |batch| batch.base_offset);
+        Appended {
+            base_offset: original.base_offset,
+            last_offset: original.last_offset,
+            lsn: in_tail.map_or(self.last_lsn, |index| self.tail[index].end_lsn),
+            log_append_time_ms: if self.config.log_append_time { original.timestamp } else { -1 },
+            duplicate: true,
+        }
+    }
+}
+
+/// What the producer machine is asked about; `None` for a batch without producer, and for control batches, which
+/// coordinators write.
+pub(super) fn producer_batch(batch: &BatchView<'_>) -> Option<ProducerBatch> {
+    (batch.producer_id() >= 0 && !batch.is_control()).then(|| ProducerBatch {
+        producer_id: batch.producer_id(),
+        producer_epoch: batch.producer_epoch(),
+        first_sequence: batch.base_sequence(),
+        last_sequence: batch.last_sequence(),
+        is_transactional: batch.is_transactional(),
+    })
+}

@@ -1,0 +1,239 @@
+//! A log's row in the checkpoint: taking it, starting from it, and what the write-ahead log adds to it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use chronik_state::ids::{Offset, TimestampMs};
+use chronik_state::partition::epochs::LeaderEpochs;
+use chronik_state::partition::producers::Producers;
+
+use super::append::producer_batch;
+use super::index::IndexBuilder;
+use super::segment::Segment;
+use super::{LogConfig, Opened, PartitionLog, State, TailBatch};
+use crate::batch::BatchView;
+use crate::checkpoint::Row;
+use crate::errors::{Fatal, ReadError, StorageError, UpkeepError};
+use crate::storage::Shared;
+use crate::wal::entry::{EntryKind, read_offset_payload};
+use crate::wal::recover::ReplayedEntry;
+
+impl PartitionLog {
+    /// The log as its row describes it. Its files are not touched.
+    pub(crate) fn from_row(row: &Row, shared: Arc<Shared>) -> Result<Self, String> {
+        let log = PartitionLog::new(row.log, LogConfig::default(), shared);
+        let epochs = LeaderEpochs::restore(&row.epochs).map_err(|error| error.to_string())?;
+        let producers = Producers::restore(&row.producers).map_err(|error| error.to_string())?;
+        log.log_start.store(row.log_start, Ordering::Release);
+        log.log_end.store(row.log_end, Ordering::Release);
+        log.high_watermark.store(row.high_watermark, Ordering::Release);
+        {
+            let mut state = log.state.lock();
+            state.epochs = Arc::new(epochs);
+            state.producers = producers;
+            state.last_lsn = row.lsn;
+            state.segments_end = row.log_end;
+            state.segments_bytes = row.bytes;
+            state.oldest_max_timestamp = row.oldest_max_timestamp;
+            state.active = row.active;
+        }
+        Ok(log)
+    }
+
+    /// Does again what the write-ahead log says was done. Entries that the row already knows are passed over.
+    pub(crate) fn replay(&self, entry: ReplayedEntry) -> Result<(), StorageError> {
+        let mut state = self.state.lock();
+        if entry.header.lsn < state.last_lsn {
+            return Ok(());
+        }
+        self.mark_dirty(&mut state);
+        let end_lsn = entry.header.lsn + entry.header.total_bytes() as u64;
+        match entry.header.kind {
+            EntryKind::Batch => self.replay_batch(&mut state, entry, end_lsn),
+            EntryKind::LogStart => {
+                let offset = read_offset_payload(&entry.payload).unwrap_or_default();
+                self.apply_log_start(&mut state, offset, end_lsn);
+            }
+            EntryKind::Truncate => self.replay_truncate(&mut state, &entry, end_lsn)?,
+            EntryKind::Delete => state.deleted = true,
+        }
+        Ok(())
+    }
+
+    /// Puts the high watermark within what the log holds, after everything has been replayed.
+    pub(crate) fn finish_replay(&self) {
+        let bounded = self.high_watermark().min(self.log_end_offset()).max(self.log_start_offset());
+        self.high_watermark.store(bounded, Ordering::Release);
+    }
+
+    /// Moves the rest of the tail to segments, and says what the log looks like then. The segments to be synced
+    /// before the row may be written are added to `unsynced`.
+    pub(crate) fn capture(&self, now_ms: TimestampMs, unsynced: &mut Unsynced) -> Result<Option<Row>, UpkeepError> {
+        let _writer = self.segments_writer.lock();
+        self.materialise_as_writer(now_ms)?;
+        let mut state = self.state.lock();
+        self.materialise_locked(&mut state, now_ms)?;
+        state.dirty = false;
+        if state.deleted {
+            return Ok(None);
+        }
+        unsynced.segments.append(&mut state.unsynced);
+        if std::mem::take(&mut state.directory_unsynced) {
+            unsynced.directories.push(self.directory());
+        }
+        Ok(Some(self.row(&state)))
+    }
+
+    /// Takes back a capture whose row was not written.
+    pub(crate) fn uncapture(&self) {
+        self.mark_dirty(&mut self.state.lock());
+    }
+
+    fn row(&self, state: &State) -> Row {
+        Row {
+            log: self.id,
+            // Nothing of this log can get a place in the write-ahead log while its state is locked.
+            lsn: self.shared.wal.appended_lsn(),
+            log_start: self.log_start_offset(),
+            log_end: self.log_end_offset(),
+            high_watermark: self.high_watermark(),
+            bytes: state.segments_bytes,
+            oldest_max_timestamp: state.oldest_max_timestamp,
+            active: state.active,
+            epochs: state.epochs.snapshot(),
+            producers: state.producers.snapshot(),
+        }
+    }
+
+    fn replay_batch(&self, state: &mut State, entry: ReplayedEntry, end_lsn: u64) {
+        let Ok(batch) = BatchView::parse(&entry.payload) else { return };
+        let producer = producer_batch(&batch);
+        let tail_batch = TailBatch {
+            base_offset: batch.base_offset(),
+            last_offset: batch.last_offset(),
+            max_timestamp: batch.max_timestamp(),
+            appended_ms: entry.header.appended_ms,
+            end_lsn,
+            bytes: entry.payload.clone(),
+        };
+        self.take_in(state, tail_batch, batch.leader_epoch(), producer);
+    }
+
+    /// Finds the log's files, if nobody has yet. Files that the checkpoint and the write-ahead log do not know are
+    /// what a crash left; the replayed tail holds whatever of them was acknowledged.
+    pub(super) fn ensure_open(&self, state: &mut State, now_ms: TimestampMs) -> Result<(), ReadError> {
+        state.touched_ms = state.touched_ms.max(now_ms);
+        if state.opened.is_some() {
+            return Ok(());
+        }
+        let directory = self.directory();
+        let failed = |source| ReadError::Io { path: directory.clone(), source };
+        let disk = self.shared.disk.as_ref();
+        let mut bases = self.segment_bases().map_err(failed)?;
+        let end = state.active.map_or(0, |active| active.base + 1);
+        for left in bases.split_off(bases.partition_point(|base| *base < end)) {
+            Segment::new(&directory, left).remove(disk).map_err(failed)?;
+        }
+        let pruned = self.log_start_offset() >= state.segments_end;
+        let active_is_there = bases.last().is_some_and(|last| Some(*last) == state.active.map(|active| active.base));
+        if pruned && !active_is_there {
+            state.forget_segments();
+        }
+        let mut opened = Opened { sealed: VecDeque::new(), active: None };
+        if let Some(active) = state.active {
+            bases.pop();
+            let segment = Segment::new(&directory, active.base);
+            if !active_is_there {
+                return Err(segment.corrupt(0, "the file is missing"));
+            }
+            self.open_active(state, &segment, now_ms)?;
+            opened.active = Some(Arc::new(segment));
+        }
+        opened.sealed = bases.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect();
+        let first = opened.all().next().map(|segment| segment.base);
+        if let Some(first) = first.filter(|first| *first > self.log_start_offset()) {
+            let what = format!("the segments before it are missing: the log starts at offset {}", self.log_start_offset());
+            return Err(Segment::new(&directory, first).corrupt(0, what));
+        }
+        state.opened = Some(opened);
+        self.shared.note_opened(self.id);
+        Ok(())
+    }
+
+    fn open_active(&self, state: &mut State, segment: &Segment, now_ms: TimestampMs) -> Result<(), ReadError> {
+        let context = self.context(state, now_ms);
+        let active = state.active.as_mut().expect("the caller has looked");
+        let disk = self.shared.disk.as_ref();
+        let length = segment.data(disk).and_then(|file| file.length()).map_err(|error| segment.io(error))?;
+        if length < active.length {
+            return Err(segment.corrupt(length, format!("{} bytes of it were durable", active.length)));
+        }
+        let index_length = segment.index(disk).and_then(|file| file.length()).map_err(|error| segment.io(error))?;
+        if index_length < active.index_length {
+            active.index_length = segment.rebuild_index(active.length, false, &context)?.index_length;
+        }
+        state.index = Some(IndexBuilder::new(active.base, context.index_interval_bytes, active.max_timestamp));
+        Ok(())
+    }
+
+    /// The base offsets of the segments on disk, ascending.
+    fn segment_bases(&self) -> io::Result<Vec<Offset>> {
+        let names = match self.shared.disk.list(&self.directory()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut bases: Vec<Offset> =
+            names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect();
+        bases.sort_unstable();
+        Ok(bases)
+    }
+
+    pub(super) fn upkeep_error(&self, error: ReadError) -> UpkeepError {
+        match error {
+            ReadError::Io { path, source } => self.shared.upkeep_error("opening", &path, source),
+            other => self.shared.wal.stop(Fatal::damaged(&other)).into(),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn forget_segments(&mut self) {
+        self.active = None;
+        self.index = None;
+        self.segments_bytes = 0;
+        self.oldest_max_timestamp = -1;
+    }
+}
+
+/// What has to be synced before a checkpoint's rows are true.
+#[derive(Default)]
+pub(crate) struct Unsynced {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) directories: Vec<std::path::PathBuf>,
+}
+
+impl Unsynced {
+    /// Syncs it all: files first, then the directories that name them, innermost first.
+    pub(crate) fn sync(self, shared: &Shared) -> Result<(), UpkeepError> {
+        let disk = shared.disk.as_ref();
+        for segment in &self.segments {
+            let synced = segment.sync(disk);
+            synced.map_err(|error| shared.upkeep_error("syncing", segment.path(), error))?;
+        }
+        let mut directories = self.directories;
+        for level in 0..3 {
+            directories.sort_unstable();
+            directories.dedup();
+            for directory in &directories {
+                let synced = disk.sync_directory(directory);
+                synced.map_err(|error| shared.upkeep_error("syncing", directory, error))?;
+            }
+            if level < 2 {
+                directories.iter_mut().for_each(|directory| drop(directory.pop()));
+            }
+        }
+        Ok(())
+    }
+}
