@@ -77,6 +77,14 @@ impl CheckpointFile {
         Ok((file, Some(loaded)))
     }
 
+    pub(crate) fn exists(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// True when the next group should hold all rows, because it will be the first of a new file.
     pub(crate) fn wants_rewrite(&self) -> bool {
         self.handle.is_none() || self.length > 2 * self.base_length + REWRITE_SLACK_BYTES

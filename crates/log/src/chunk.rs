@@ -89,11 +89,6 @@ impl ChunkPool {
         drop(freed);
     }
 
-    /// Bytes kept for later.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.free.lock().len() * self.chunk_bytes
-    }
-
     fn put(&self, memory: Memory) {
         if memory.length != self.chunk_bytes {
             return;

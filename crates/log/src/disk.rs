@@ -25,11 +25,22 @@ pub type FileHandle = Arc<dyn DiskFile>;
 pub enum OpenMode {
     /// Must exist; reading only.
     Read,
-    /// Reading and writing through the page cache; created when missing.
+    /// Reading and writing through the page cache; must exist.
+    Existing,
+    /// The same; created when missing.
     Write,
     /// Reading and writing past the page cache where the file system allows it: position, length and
     /// memory of every read and write are multiples of [`BLOCK_BYTES`]. Created when missing.
     Wal,
+}
+
+/// Size of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that this process can still write.
+    pub usable_bytes: u64,
 }
 
 /// What direct I/O is aligned to, in bytes.
@@ -51,8 +62,8 @@ pub trait Disk: Send + Sync {
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
-    /// Bytes that can still be written by this process in the file system of `path`.
-    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Size and free space of the file system of `path`.
+    fn space(&self, path: &Path) -> io::Result<DiskSpace>;
     /// Takes the lock file `path` for as long as the returned value lives.
     ///
     /// # Errors

@@ -134,6 +134,9 @@ pub enum StorageError {
     /// Records that were acknowledged can no longer be read: not a torn tail, which a crash leaves and recovery cuts.
     #[error("{} is damaged at byte {position}: {what}; refusing to start, as acknowledged records would be lost (restore the file, or replace this node's data from a replica or a backup)", path.display())]
     Damaged { path: PathBuf, position: u64, what: String },
+    /// The storage stopped while it was opened.
+    #[error("{0}")]
+    Stopped(String),
     /// The disk failed, or refused.
     #[error("{doing} {} failed: {source}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },

@@ -5,11 +5,11 @@
 //! `materialise`, `checkpoint` and `retention` are called by those who drive it.
 
 pub mod batch;
+mod checkpoint;
 mod chunk;
 pub mod disk;
 mod errors;
 mod identity;
-mod lead;
 mod partition;
 pub mod records;
 pub mod snapshot;
@@ -17,10 +17,11 @@ mod storage;
 mod wal;
 
 pub use chunk::ChunkSlice;
-pub use errors::{AppendError, Fatal, ReadError, StorageError};
-pub use partition::{Append, Appended, FileRange, LogConfig, PartitionLog, Piece, ReadOutcome, ReadRequest};
-pub use storage::{Recovered, Storage, StorageOptions};
+pub use errors::{AppendError, CutError, Fatal, ReadError, StorageError, UpkeepError};
+pub use partition::{Append, Appended, FileRange, LogConfig, PartitionLog, Piece, ReadOutcome, ReadRequest, TimestampOffset};
+#[cfg(feature = "mutations")]
+pub use storage::Mutation;
+pub use storage::{Pressure, Recovered, Storage, StorageOptions};
 pub use wal::commit::Commit;
 pub use wal::{Lsn, SyncClass};
 pub use identity::{Identity, IdentityError};
-pub use lead::{Pressure, UpkeepError};

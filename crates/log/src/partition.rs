@@ -30,14 +30,17 @@ mod index;
 mod materialise;
 mod read;
 mod recover;
+mod retain;
 mod segment;
 mod time;
 
 pub use append::{Append, Appended};
+pub(crate) use cut::Prune;
+pub(crate) use recover::Unsynced;
 pub use read::{FileRange, Piece, ReadOutcome, ReadRequest};
 use index::IndexBuilder;
 use segment::{Bounds, ReadContext, Segment, SegmentView};
-pub use time::RecordPlace;
+pub use time::TimestampOffset;
 
 /// What a topic's configuration says about its logs. Names as Kafka's topic configs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +92,10 @@ struct State {
     tail_bytes: u64,
     /// Where the log's last entry in the write-ahead log ends.
     last_lsn: Lsn,
+    /// Where its last change of the log's start does.
+    log_start_lsn: Lsn,
+    /// Entries before this were in the row that the log was opened from.
+    row_lsn: Lsn,
     /// One past the last record in segments.
     segments_end: Offset,
     /// Bytes of all segments.
@@ -114,6 +121,8 @@ struct State {
 
 /// The segments of a log somebody has touched.
 struct Opened {
+    /// Before the log's start: never read again, to be removed.
+    stale: Vec<Arc<Segment>>,
     sealed: VecDeque<Arc<Segment>>,
     active: Option<Arc<Segment>>,
 }
@@ -196,12 +205,12 @@ impl PartitionLog {
     }
 
     /// The epoch in which the record at `offset` was written.
-    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         self.state.lock().epochs.epoch_at(offset)
     }
 
     /// The epoch of the newest record; `None` while there never was one.
-    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+    pub fn last_epoch(&self) -> Option<LeaderEpoch> {
         self.state.lock().epochs.latest().map(|entry| entry.epoch)
     }
 
@@ -257,6 +266,8 @@ impl State {
             tail: VecDeque::new(),
             tail_bytes: 0,
             last_lsn: 0,
+            log_start_lsn: 0,
+            row_lsn: 0,
             segments_end: 0,
             segments_bytes: 0,
             oldest_max_timestamp: -1,

@@ -1,20 +1,32 @@
 //! All logs of a node, on one write-ahead log.
+//!
+//! Nothing here waits for work or starts a thread. Appenders call `commit`; one thread in the background calls `upkeep`
+//! when `pressure` says so, and `retention` from time to time.
 
 use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use chronik_state::ids::{LogId, TimestampMs};
-use parking_lot::RwLock;
+use chronik_state::ids::LogId;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::chunk::ChunkPool;
-use crate::disk::Disk;
-use crate::errors::{Fatal, StorageError};
-use crate::partition::{LogConfig, PartitionLog};
+use crate::disk::{Disk, DiskSpace};
+use crate::errors::{Fatal, UpkeepError};
+use crate::partition::{LogConfig, PartitionLog, Prune};
 use crate::wal::commit::Commit;
-use crate::wal::{Lsn, Wal};
+use crate::wal::{Lsn, ReserveError, Wal};
+
+mod checkpointer;
+mod open;
+mod remove;
+mod upkeep;
+
+pub(crate) use checkpointer::Checkpointer;
+pub use upkeep::Pressure;
 
 /// How the storage is laid out. The defaults are right for a server; tests make everything small.
 #[derive(Debug, Clone)]
@@ -25,12 +37,41 @@ pub struct StorageOptions {
     pub wal_file_bytes: u64,
     /// What each such file keeps for metadata when the disk is full.
     pub wal_reserve_bytes: u64,
+    /// A checkpoint is due when this much has been appended since the last.
+    pub checkpoint_distance_bytes: u64,
+    /// Appends wait when so much has been appended since the last checkpoint.
+    pub wal_bytes_max: u64,
+    /// The tail is moved to segments when it is this large.
+    pub materialise_bytes: u64,
+    /// Appends wait when the tail is this large.
+    pub tail_bytes_max: u64,
+    /// Appends are refused when the file system has less left.
+    pub disk_reserve_bytes: u64,
+    /// A segment's index gets an entry about every so many bytes.
+    pub index_interval_bytes: u64,
     /// Memory is taken in pieces of this size.
     pub chunk_bytes: usize,
     /// How many pieces are kept for reuse while there is traffic.
     pub chunks_kept: usize,
+    /// Descriptors of logs that nobody has touched for so long are closed.
+    pub close_idle_ms: i64,
+    /// `producer.id.expiration.ms`: idle producers are forgotten after this.
+    pub producer_id_expiration_ms: i64,
     /// Tells the files of this start from those of others; best a random number.
     pub seed: u64,
+    /// Takes a rule out, to see that its absence is noticed.
+    #[cfg(feature = "mutations")]
+    pub mutation: Option<Mutation>,
+}
+
+/// A rule that can be taken out.
+#[cfg(feature = "mutations")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// Recovery believes entries without looking at their checksums.
+    EntriesUnchecked,
+    /// A checkpoint is written before the segments it speaks of are synced.
+    CheckpointBeforeSegments,
 }
 
 impl StorageOptions {
@@ -40,10 +81,25 @@ impl StorageOptions {
             data_directory: data_directory.into(),
             wal_file_bytes: 64 << 20,
             wal_reserve_bytes: 256 << 10,
+            checkpoint_distance_bytes: 64 << 20,
+            wal_bytes_max: 512 << 20,
+            materialise_bytes: 8 << 20,
+            tail_bytes_max: 64 << 20,
+            disk_reserve_bytes: 64 << 20,
+            index_interval_bytes: 4096,
             chunk_bytes: 1 << 20,
-            chunks_kept: 64,
+            chunks_kept: 32,
+            close_idle_ms: 60_000,
+            producer_id_expiration_ms: chronik_state::partition::producers::DEFAULT_EXPIRATION_MS,
             seed: 0,
+            #[cfg(feature = "mutations")]
+            mutation: None,
         }
+    }
+
+    #[cfg(feature = "mutations")]
+    fn lacks(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
     }
 }
 
@@ -66,41 +122,78 @@ pub(crate) struct Shared {
     pub(crate) options: StorageOptions,
     pub(crate) wal: Wal,
     pub(crate) pool: Arc<ChunkPool>,
+    /// Held by whoever writes a checkpoint, before any lock of a log.
+    pub(crate) checkpointer: Mutex<Checkpointer>,
+    lists: Mutex<Lists>,
+    /// Bytes that are only in memory and in the write-ahead log.
+    tail_bytes: AtomicU64,
+    /// Replay would start here.
+    checkpoint_lsn: AtomicU64,
+    /// How many logs and removals wait for a checkpoint.
+    unsettled: AtomicUsize,
+    /// The disk has no room: appends are refused.
+    full: AtomicBool,
+}
+
+/// Which logs something has to be done for: nothing ever walks over all of them to find out.
+#[derive(Default)]
+struct Lists {
+    /// Changed since their row in the checkpoint.
+    dirty: Vec<LogId>,
+    /// With a tail.
+    ripe: Vec<LogId>,
+    /// With open files.
+    opened: Vec<LogId>,
+    /// With segments to be removed.
+    prunes: Vec<Prune>,
+    /// Deleted, with files to be removed when that is durable.
+    deleted: Vec<(Arc<PartitionLog>, Lsn)>,
+    /// Removed; the next checkpoint says so.
+    removed: Vec<LogId>,
 }
 
 /// See the module.
 pub struct Storage {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) logs: RwLock<FxHashMap<LogId, Arc<PartitionLog>>>,
+    shared: Arc<Shared>,
+    logs: RwLock<FxHashMap<LogId, Arc<PartitionLog>>>,
     _lock: Box<dyn Any + Send + Sync>,
 }
 
 impl Storage {
-    /// Opens the data directory, creating what is missing, and replays what the last checkpoint does not hold.
-    pub fn open(disk: Arc<dyn Disk>, options: StorageOptions, now_ms: TimestampMs) -> Result<(Arc<Self>, Recovered), StorageError> {
-        let root = options.data_directory.clone();
-        disk.create_directory(&root).map_err(StorageError::io("creating", &root))?;
-        let lock = take_lock(disk.as_ref(), &root.join("lock"))?;
-        let pool = ChunkPool::new(options.chunk_bytes, options.chunks_kept);
-        let wal = crate::wal::recover::open(&disk, &options, &pool, now_ms)?;
-        let shared = Arc::new(Shared { disk, options, wal, pool });
-        Ok((Arc::new(Storage { shared, logs: RwLock::default(), _lock: lock }), Recovered::default()))
-    }
-
     /// The log, if there is one.
     pub fn log(&self, id: LogId) -> Option<Arc<PartitionLog>> {
         self.logs.read().get(&id).cloned()
     }
 
     /// The log, made if there is none, with this configuration in effect.
-    pub fn create(&self, id: LogId, config: LogConfig) -> Result<Arc<PartitionLog>, Fatal> {
+    pub fn create(&self, id: LogId, config: LogConfig) -> Result<Arc<PartitionLog>, UpkeepError> {
         if let Some(log) = self.log(id) {
             log.update_config(config);
             return Ok(log);
         }
+        self.finish_deleting(id)?;
         let mut logs = self.logs.write();
         let log = logs.entry(id).or_insert_with(|| Arc::new(PartitionLog::new(id, config, Arc::clone(&self.shared))));
         Ok(Arc::clone(log))
+    }
+
+    /// Deletes a log; its files go in the background. Returns the LSN at which that is durable.
+    pub fn delete(&self, id: LogId) -> Result<Lsn, UpkeepError> {
+        let Some(log) = self.log(id) else { return Ok(self.durable_lsn()) };
+        let lsn = log.delete().map_err(|error: ReserveError| UpkeepError::from(error))?;
+        self.logs.write().remove(&id);
+        self.shared.note_deleted(log, lsn);
+        Ok(lsn)
+    }
+
+    /// Deletes the logs for which `keep` is false: those that the metadata no longer knows.
+    pub fn retain(&self, keep: impl Fn(LogId) -> bool) -> Result<(), UpkeepError> {
+        for id in self.log_ids() {
+            if !keep(id) {
+                self.delete(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// The logs there are, in no particular order.
@@ -132,11 +225,79 @@ impl Storage {
     pub fn appended_lsn(&self) -> Lsn {
         self.shared.wal.appended_lsn()
     }
+
+    /// The disk it lies on.
+    pub fn disk(&self) -> &dyn Disk {
+        self.shared.disk.as_ref()
+    }
+
+    /// Size and free space of the file system that holds the data directory.
+    pub fn disk_space(&self) -> io::Result<DiskSpace> {
+        self.shared.disk.space(&self.shared.options.data_directory)
+    }
+
+    fn log_list(&self, ids: Vec<LogId>) -> Vec<Arc<PartitionLog>> {
+        let logs = self.logs.read();
+        ids.iter().filter_map(|id| logs.get(id).cloned()).collect()
+    }
 }
 
-fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn Any + Send + Sync>, StorageError> {
-    disk.lock(path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => StorageError::Locked { path: path.to_owned() },
-        _ => StorageError::io("locking", path)(error),
-    })
+impl Shared {
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// A log has changed for the first time since its row was written.
+    pub(crate) fn note_dirty(&self, id: LogId) {
+        self.lists.lock().dirty.push(id);
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A log's tail has grown; `newly_ripe` if it was empty.
+    pub(crate) fn note_tail(&self, id: LogId, bytes: u64, newly_ripe: bool) {
+        self.tail_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if newly_ripe {
+            self.lists.lock().ripe.push(id);
+        }
+    }
+
+    /// A log's tail has shrunk.
+    pub(crate) fn note_moved(&self, bytes: u64) {
+        self.tail_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_opened(&self, id: LogId) {
+        self.lists.lock().opened.push(id);
+    }
+
+    /// Segments of a log may be removed once `lsn` is durable.
+    pub(crate) fn note_prune(&self, log: LogId, lsn: Lsn) {
+        self.lists.lock().prunes.push(Prune { log, lsn });
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_removed(&self, id: LogId) {
+        self.lists.lock().removed.push(id);
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn note_deleted(&self, log: Arc<PartitionLog>, lsn: Lsn) {
+        self.lists.lock().deleted.push((log, lsn));
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn settled(&self, count: usize) {
+        self.unsettled.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// A failed write: full disks pass, everything else stops the storage.
+    pub(crate) fn upkeep_error(&self, doing: &str, path: &Path, error: io::Error) -> UpkeepError {
+        match UpkeepError::of(doing, path, &error) {
+            UpkeepError::Full => {
+                self.full.store(true, Ordering::Relaxed);
+                UpkeepError::Full
+            }
+            UpkeepError::Fatal(fatal) => self.wal.stop(fatal).into(),
+        }
+    }
 }

@@ -11,7 +11,7 @@
 //! consumers at the tail are served. Positions: `durable ≤ written ≤ appended`.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chronik_state::ids::{LogId, TimestampMs};
@@ -64,6 +64,8 @@ pub(crate) struct Wal {
     appended: AtomicU64,
     written: AtomicU64,
     durable: AtomicU64,
+    /// The current file is so far used that the next one should be ready, and is not.
+    wants_spare: AtomicBool,
     fatal: OnceLock<Fatal>,
 }
 
@@ -123,8 +125,6 @@ pub(crate) struct NewEntry {
 pub(crate) struct Written {
     /// The payload, in the memory it will be written from.
     pub(crate) payload: ChunkSlice,
-    /// Where the entry begins.
-    pub(crate) lsn: Lsn,
     /// What must be durable for the entry to be: where it ends.
     pub(crate) end_lsn: Lsn,
 }
@@ -154,8 +154,9 @@ impl Wal {
         self.durable.load(Ordering::Acquire)
     }
 
-    pub(crate) fn pool(&self) -> &Arc<ChunkPool> {
-        &self.pool
+    /// True when the next file should be made ready now.
+    pub(crate) fn wants_spare(&self) -> bool {
+        self.wants_spare.load(Ordering::Relaxed)
     }
 
     /// Why the log has stopped for good, if it has.
@@ -198,7 +199,7 @@ impl Wal {
         }
         .write(header.bytes_mut(), salt, range.bytes_mut());
         let end_lsn = lsn + (ENTRY_HEADER_BYTES + payload.len()) as u64;
-        Written { payload: range.freeze(), lsn, end_lsn }
+        Written { payload: range.freeze(), end_lsn }
     }
 
     /// Under the lock: a range of the open block, or of a new one; `None` when a file must be found first.
@@ -214,6 +215,9 @@ impl Wal {
             placing.open_block(BLOCK_HEADER_BYTES + bytes, &self.pool);
         }
         let reserved = placing.take(bytes, entry.class);
+        if placing.spares.is_empty() && placing.position > self.options.file_bytes / 4 {
+            self.wants_spare.store(true, Ordering::Relaxed);
+        }
         self.appended.store(placing.next_lsn, Ordering::Release);
         Some(reserved)
     }

@@ -40,3 +40,69 @@ fn what_is_appended_is_read_and_acknowledged_by_position() {
     let offsets: Vec<_> = chronik_log::batch::batches(&bytes).map(|b| b.unwrap().verify().unwrap().last_offset()).collect();
     assert_eq!(offsets, [1, 2]);
 }
+
+fn open(directory: &std::path::Path) -> (Arc<Storage>, Recovered) {
+    let mut options = StorageOptions::new(directory);
+    options.disk_reserve_bytes = 0;
+    Storage::open(Arc::new(RealDisk), options, 0).unwrap()
+}
+
+fn all_bytes(log: &PartitionLog) -> Vec<u8> {
+    log.read(everything_from(log.log_start_offset())).unwrap().to_vec().unwrap()
+}
+
+#[test]
+fn a_stop_without_warning_loses_nothing_that_was_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (storage, recovered) = open(directory.path());
+    assert!(recovered.clean);
+    let log = storage.create(LOG, LogConfig::default()).unwrap();
+    for number in 0..100 {
+        log.append(batch(&[&format!("value {number}")]).as_valid(), at(number)).unwrap();
+        if number % 7 == 0 {
+            storage.commit().unwrap();
+        }
+        if number == 50 {
+            storage.upkeep(number, true).unwrap();
+            assert_eq!(storage.pressure(), Pressure { urgent: false, dirty: false });
+        }
+    }
+    storage.commit().unwrap();
+    let before = all_bytes(&log);
+    drop((log, storage));
+    let (storage, recovered) = open(directory.path());
+    assert_eq!((recovered.entries, recovered.clean, recovered.torn_tail), (49, false, false));
+    let log = storage.log(LOG).unwrap();
+    assert_eq!(log.log_end_offset(), 100);
+    assert!(all_bytes(&log) == before);
+    storage.close(1_000).unwrap();
+    drop((log, storage));
+    let (storage, recovered) = open(directory.path());
+    assert_eq!(recovered, Recovered { clean: true, ..Recovered::default() });
+    assert!(all_bytes(&storage.log(LOG).unwrap()) == before);
+}
+
+#[test]
+fn segments_roll_and_go_with_the_log_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (storage, _) = open(directory.path());
+    let config = LogConfig { segment_bytes: 500, retention_ms: -1, retention_bytes: 1_000, ..LogConfig::default() };
+    let log = storage.create(LOG, config).unwrap();
+    for number in 0..40 {
+        log.append(batch(&["0123456789"]).as_valid(), at(number)).unwrap();
+    }
+    storage.upkeep(50, true).unwrap();
+    let folder = directory.path().join("topics").join(LOG.topic.to_string()).join("3");
+    let logs = || std::fs::read_dir(&folder).unwrap().filter(|entry| entry.as_ref().unwrap().path().extension() == Some("log".as_ref())).count();
+    let before = logs();
+    assert!(before > 5);
+    log.note_high_watermark(40);
+    storage.retention(60).unwrap();
+    assert!(logs() < before);
+    assert!(log.log_start_offset() > 0 && log.size_bytes() >= 1_000 && log.size_bytes() < 1_600);
+    assert_eq!(log.offset_for_timestamp(0, i64::MAX).unwrap().unwrap().offset, log.log_start_offset());
+    assert!(matches!(log.read(everything_from(0)), Err(ReadError::OffsetOutOfRange { .. })));
+    storage.delete(LOG).unwrap();
+    storage.upkeep(70, true).unwrap();
+    assert!(!folder.exists());
+}

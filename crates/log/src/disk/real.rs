@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, OFlags};
 
-use super::{Disk, DiskFile, FileHandle, OpenMode};
+use super::{Disk, DiskFile, DiskSpace, FileHandle, OpenMode};
 
 /// The most buffers one vectored write takes (`IOV_MAX` on Linux).
 const BUFFERS_MAX: usize = 1024;
@@ -23,6 +23,7 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<FileHandle> {
         Ok(match mode {
             OpenMode::Read => Arc::new(BufferedFile { file: File::open(path)? }),
+            OpenMode::Existing => Arc::new(BufferedFile { file: OpenOptions::new().read(true).write(true).open(path)? }),
             OpenMode::Write => Arc::new(BufferedFile { file: writable().open(path)? }),
             OpenMode::Wal => open_wal(path)?,
         })
@@ -52,9 +53,12 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
         let stat = rustix::fs::statvfs(path)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(DiskSpace {
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            usable_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

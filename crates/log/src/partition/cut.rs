@@ -12,25 +12,26 @@ use super::segment::{Segment, SegmentView};
 use super::{PartitionLog, State};
 use crate::batch::BatchView;
 use crate::checkpoint::ActiveRow;
-use crate::errors::{CutError, Fatal, ReadError, StorageError, UpkeepError};
+use crate::errors::{AppendError, CutError, Fatal, ReadError, StorageError, UpkeepError};
 use crate::storage::Shared;
-use crate::wal::entry::EntryKind;
+use crate::wal::entry::{EntryKind, offset_payload};
 use crate::wal::recover::ReplayedEntry;
 use crate::wal::{Lsn, NewEntry, ReserveError, SyncClass};
 
 impl PartitionLog {
     /// Raises the log's start (retention, DeleteRecords): records before `offset` are gone, their segments follow when
-    /// this is durable. Returns the LSN to wait for. An offset at or before the start changes nothing.
-    pub fn advance_log_start(&self, offset: Offset, now_ms: TimestampMs) -> Result<Lsn, CutError> {
+    /// this is durable. Returns the LSN to wait for. An offset at or before the start changes nothing; one behind the
+    /// log's end counts as the end.
+    pub fn advance_log_start(&self, offset: Offset) -> Result<Lsn, AppendError> {
         let mut state = self.state.lock();
-        let bounds = self.bounds(&state)?;
-        if offset > bounds.1 {
-            return Err(bounds_error(offset, bounds));
+        if state.deleted {
+            return Err(AppendError::Deleted);
         }
-        if offset <= bounds.0 {
-            return Ok(state.last_lsn);
+        let offset = offset.min(self.log_end_offset());
+        if offset <= self.log_start_offset() {
+            return Ok(state.log_start_lsn);
         }
-        let lsn = self.log_decision(&mut state, EntryKind::LogStart, &offset.to_le_bytes(), now_ms)?;
+        let lsn = self.log_decision(&mut state, EntryKind::LogStart, &offset_payload(offset))?;
         self.apply_log_start(&mut state, offset, lsn);
         Ok(lsn)
     }
@@ -56,12 +57,12 @@ impl PartitionLog {
     }
 
     /// Marks the log as deleted and returns the LSN at which it is; its files go when that is durable.
-    pub(crate) fn delete(&self, now_ms: TimestampMs) -> Result<Lsn, ReserveError> {
+    pub(crate) fn delete(&self) -> Result<Lsn, ReserveError> {
         let mut state = self.state.lock();
         if state.deleted {
             return Ok(state.last_lsn);
         }
-        let lsn = self.log_decision(&mut state, EntryKind::Delete, &[], now_ms)?;
+        let lsn = self.log_decision(&mut state, EntryKind::Delete, &[])?;
         state.deleted = true;
         state.tail.clear();
         self.shared.note_moved(std::mem::take(&mut state.tail_bytes));
@@ -81,15 +82,21 @@ impl PartitionLog {
         let mut removed = Vec::new();
         {
             let mut state = self.state.lock();
-            if state.deleted {
+            let is_durable = state.log_start_lsn <= self.shared.wal.durable_lsn();
+            if state.deleted || !is_durable {
+                // Deleted: all of it goes. Raised again meanwhile: that is on the list too.
                 return Ok(());
             }
             self.ensure_open(&mut state, now_ms).map_err(|error| self.upkeep_error(error))?;
             self.take_pruned(&mut state, now_ms, &mut removed).map_err(|error| self.upkeep_error(error))?;
         }
-        for segment in removed {
-            let gone = segment.remove(self.shared.disk.as_ref());
-            gone.map_err(|error| self.shared.upkeep_error("removing", segment.path(), error))?;
+        let disk = self.shared.disk.as_ref();
+        for segment in &removed {
+            segment.remove(disk).map_err(|error| self.shared.upkeep_error("removing", segment.path(), error))?;
+        }
+        if !removed.is_empty() {
+            let directory = self.directory();
+            disk.sync_directory(&directory).map_err(|error| self.shared.upkeep_error("syncing", &directory, error))?;
         }
         Ok(())
     }
@@ -101,6 +108,7 @@ impl PartitionLog {
         Arc::make_mut(&mut state.epochs).truncate_from_start(offset);
         state.producers.advance_log_start(offset);
         state.last_lsn = end_lsn;
+        state.log_start_lsn = end_lsn;
         if self.high_watermark() < offset {
             self.note_high_watermark(offset);
         }
@@ -115,8 +123,8 @@ impl PartitionLog {
             ReadError::Corrupt { path, position, what } => StorageError::Damaged { path, position, what },
             other => StorageError::Damaged { path: self.directory(), position: 0, what: other.to_string() },
         };
-        self.ensure_open(state, entry.header.appended_ms).map_err(failed)?;
-        let removed = self.apply_cut(state, cut, entry.header.appended_ms, end_lsn).map_err(failed)?;
+        self.ensure_open(state, 0).map_err(failed)?;
+        let removed = self.apply_cut(state, cut, 0, end_lsn).map_err(failed)?;
         // Without the active segment's files: they are made anew from the log.
         removed.iter().try_for_each(|segment| {
             segment.remove(self.shared.disk.as_ref()).map_err(StorageError::io("removing", segment.path()))
@@ -131,7 +139,7 @@ impl PartitionLog {
         }
         self.ensure_open(&mut state, now_ms)?;
         let cut = self.find_cut(&state, offset, now_ms)?;
-        let lsn = self.log_decision(&mut state, EntryKind::Truncate, &cut.encode(), now_ms)?;
+        let lsn = self.log_decision(&mut state, EntryKind::Truncate, &cut.encode())?;
         let removed = self.apply_cut(&mut state, cut, now_ms, lsn)?;
         drop(state);
         // Before anything is written over what was cut.
@@ -254,10 +262,8 @@ impl PartitionLog {
     fn take_pruned(&self, state: &mut State, now_ms: TimestampMs, removed: &mut Vec<Arc<Segment>>) -> Result<(), ReadError> {
         let log_start = self.log_start_offset();
         let opened = state.opened.as_mut().expect("opened by the caller");
-        while let Some(second) = opened.all().nth(1) {
-            if second.base > log_start {
-                break;
-            }
+        removed.append(&mut opened.stale);
+        while opened.all().nth(1).is_some_and(|second| second.base <= log_start) {
             removed.extend(opened.sealed.pop_front());
         }
         let all_gone = state.tail.is_empty() && log_start >= state.segments_end && state.roll_next;
@@ -278,9 +284,9 @@ impl PartitionLog {
     }
 
     /// Writes one of the log's own decisions, with the space that is kept for such.
-    fn log_decision(&self, state: &mut State, kind: EntryKind, payload: &[u8], now_ms: TimestampMs) -> Result<Lsn, ReserveError> {
+    fn log_decision(&self, state: &mut State, kind: EntryKind, payload: &[u8]) -> Result<Lsn, ReserveError> {
         self.mark_dirty(state);
-        let entry = NewEntry { kind, log: self.id, now_ms, payload_bytes: payload.len(), class: SyncClass::Commit, privileged: true };
+        let entry = NewEntry { kind, log: self.id, now_ms: 0, payload_bytes: payload.len(), class: SyncClass::Commit, privileged: true };
         let reserved = self.shared.wal.reserve(&entry)?;
         let lsn = self.shared.wal.write(reserved, &entry, payload, |_| {}).end_lsn;
         state.last_lsn = lsn;

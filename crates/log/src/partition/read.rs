@@ -6,9 +6,11 @@ use std::os::fd::BorrowedFd;
 
 use chronik_state::ids::{Offset, TimestampMs};
 
-use super::TailBatch;
+use super::segment::{ReadContext, SegmentError, SegmentView};
+use super::{PartitionLog, TailBatch};
 use crate::chunk::ChunkSlice;
 use crate::disk::FileHandle;
+use crate::errors::ReadError;
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]
@@ -99,10 +101,109 @@ impl ReadOutcome {
     }
 }
 
-/// Reads from the batches in memory.
-pub(super) fn from_tail(tail: &VecDeque<TailBatch>, request: &ReadRequest) -> ReadOutcome {
-    let mut outcome = ReadOutcome { pieces: Vec::new(), bytes: 0 };
-    let first = tail.partition_point(|batch| batch.last_offset < request.offset);
+/// Where the next piece is to come from.
+pub(super) enum Source {
+    Segment(SegmentView, ReadContext),
+    /// The pieces are there already: memory needs no more than the lock.
+    Tail,
+}
+
+impl PartitionLog {
+    /// Reads whole batches from the one that holds `request.offset` on.
+    pub fn read(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
+        self.read_pieces(request).map_err(|error| {
+            // What was to be read may have been deleted meanwhile: that is no fault of the disk.
+            let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
+            let gone = matches!(error, ReadError::Io { .. } | ReadError::Corrupt { .. }) && request.offset < log_start_offset;
+            if gone { ReadError::OffsetOutOfRange { offset: request.offset, log_start_offset, log_end_offset } } else { error }
+        })
+    }
+
+    fn read_pieces(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
+        let mut outcome = ReadOutcome { pieces: Vec::new(), bytes: 0 };
+        let mut next = request.offset;
+        while let Source::Segment(view, context) = self.source(next, &request, &mut outcome)? {
+            let max_bytes = (request.max_bytes - outcome.bytes.min(request.max_bytes)) as u64;
+            let at_least_one = request.at_least_one && outcome.bytes == 0;
+            let read = view.read(next, request.end_offset, max_bytes, at_least_one, &context);
+            let read = match read {
+                Err(SegmentError::Index) => {
+                    let view = self.repair_index(&view, &context)?;
+                    view.read(next, request.end_offset, max_bytes, at_least_one, &context).map_err(|error| error.into_read(&view))?
+                }
+                other => other.map_err(|error| error.into_read(&view))?,
+            };
+            let Some((range, after)) = read else { break };
+            outcome.bytes += range.length;
+            outcome.pieces.push(Piece::File(range));
+            // A range that ends within its segment ends because of the limits.
+            if after < view.bounds.end || outcome.bytes >= request.max_bytes {
+                break;
+            }
+            next = after;
+        }
+        Ok(outcome)
+    }
+
+    /// Where `offset` lies. What lies in the tail is taken at once, under the lock.
+    fn source(&self, offset: Offset, request: &ReadRequest, outcome: &mut ReadOutcome) -> Result<Source, ReadError> {
+        let mut state = self.state.lock();
+        let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
+        if state.deleted {
+            return Err(ReadError::Deleted);
+        }
+        if offset < log_start_offset || offset > log_end_offset {
+            if !outcome.pieces.is_empty() {
+                return Ok(Source::Tail);
+            }
+            return Err(ReadError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
+        }
+        if offset >= state.segments_end {
+            from_tail(&state.tail, offset, request, outcome);
+            return Ok(Source::Tail);
+        }
+        self.ensure_open(&mut state, request.now_ms)?;
+        let context = self.context(&state, request.now_ms);
+        let active = state.active_bounds();
+        let opened = state.opened.as_ref().expect("just opened");
+        let Some((segment, next_base)) = opened.holding(offset) else {
+            return Err(ReadError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
+        };
+        drop(state);
+        let view = SegmentView::of(segment, next_base, active, &context)?;
+        if offset >= view.bounds.end && next_base.is_none() {
+            return Err(view.segment.corrupt(view.bounds.length, format!("offset {offset} should be in it")));
+        }
+        Ok(Source::Segment(view, context))
+    }
+
+    /// Builds a segment's index anew, after one of its entries was found wrong, and looks at the segment again.
+    pub(super) fn repair_index(&self, view: &SegmentView, context: &ReadContext) -> Result<SegmentView, ReadError> {
+        let _writer = self.segments_writer.lock();
+        let mut state = self.state.lock();
+        let is_active = state.active.is_some_and(|active| active.base == view.segment.base);
+        let length = if is_active { state.active_bounds().expect("checked").length } else { view.bounds.length };
+        let bounds = view.segment.rebuild_index(length, !is_active, context)?;
+        if let Some(active) = state.active.as_mut().filter(|_| is_active) {
+            active.index_length = bounds.index_length;
+        }
+        Ok(SegmentView { segment: view.segment.clone(), bounds })
+    }
+}
+
+impl SegmentError {
+    /// For where the index has just been rebuilt, or is not asked.
+    pub(super) fn into_read(self, view: &SegmentView) -> ReadError {
+        match self {
+            SegmentError::Read(error) => error,
+            SegmentError::Index => view.segment.corrupt(0, "its index is damaged"),
+        }
+    }
+}
+
+/// Adds the batches in memory from `offset` on to `outcome`.
+fn from_tail(tail: &VecDeque<TailBatch>, offset: Offset, request: &ReadRequest, outcome: &mut ReadOutcome) {
+    let first = tail.partition_point(|batch| batch.last_offset < offset);
     for batch in tail.iter().skip(first) {
         let too_large = outcome.bytes + batch.bytes.len() > request.max_bytes;
         let must = request.at_least_one && outcome.bytes == 0;
@@ -112,5 +213,4 @@ pub(super) fn from_tail(tail: &VecDeque<TailBatch>, request: &ReadRequest) -> Re
         outcome.bytes += batch.bytes.len();
         outcome.pieces.push(Piece::Memory(batch.bytes.clone()));
     }
-    outcome
 }

@@ -18,6 +18,7 @@ use crate::checkpoint::Row;
 use crate::errors::{Fatal, ReadError, StorageError, UpkeepError};
 use crate::storage::Shared;
 use crate::wal::entry::{EntryKind, read_offset_payload};
+use crate::wal::Lsn;
 use crate::wal::recover::ReplayedEntry;
 
 impl PartitionLog {
@@ -33,6 +34,7 @@ impl PartitionLog {
             let mut state = log.state.lock();
             state.epochs = Arc::new(epochs);
             state.producers = producers;
+            state.row_lsn = row.lsn;
             state.last_lsn = row.lsn;
             state.segments_end = row.log_end;
             state.segments_bytes = row.bytes;
@@ -45,7 +47,7 @@ impl PartitionLog {
     /// Does again what the write-ahead log says was done. Entries that the row already knows are passed over.
     pub(crate) fn replay(&self, entry: ReplayedEntry) -> Result<(), StorageError> {
         let mut state = self.state.lock();
-        if entry.header.lsn < state.last_lsn {
+        if entry.header.lsn < state.row_lsn {
             return Ok(());
         }
         self.mark_dirty(&mut state);
@@ -57,9 +59,21 @@ impl PartitionLog {
                 self.apply_log_start(&mut state, offset, end_lsn);
             }
             EntryKind::Truncate => self.replay_truncate(&mut state, &entry, end_lsn)?,
-            EntryKind::Delete => state.deleted = true,
+            EntryKind::Delete => unreachable!("a deleted log is taken out of the logs instead"),
         }
         Ok(())
+    }
+
+    /// True if the log's row was taken after the entry at `lsn`.
+    pub(crate) fn knows(&self, lsn: Lsn) -> bool {
+        lsn < self.state.lock().row_lsn
+    }
+
+    /// Lets go of what was replayed for a log that turns out to be deleted.
+    pub(crate) fn forget_tail(&self) {
+        let mut state = self.state.lock();
+        state.tail.clear();
+        self.shared.note_moved(std::mem::take(&mut state.tail_bytes));
     }
 
     /// Puts the high watermark within what the log holds, after everything has been replayed.
@@ -141,7 +155,7 @@ impl PartitionLog {
         if pruned && !active_is_there {
             state.forget_segments();
         }
-        let mut opened = Opened { sealed: VecDeque::new(), active: None };
+        let mut opened = Opened { stale: Vec::new(), sealed: VecDeque::new(), active: None };
         if let Some(active) = state.active {
             bases.pop();
             let segment = Segment::new(&directory, active.base);
@@ -151,7 +165,9 @@ impl PartitionLog {
             self.open_active(state, &segment, now_ms)?;
             opened.active = Some(Arc::new(segment));
         }
-        opened.sealed = bases.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect();
+        let kept = bases.split_off(self.stale_count(&bases, state));
+        opened.stale = bases.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect();
+        opened.sealed = kept.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect();
         let first = opened.all().next().map(|segment| segment.base);
         if let Some(first) = first.filter(|first| *first > self.log_start_offset()) {
             let what = format!("the segments before it are missing: the log starts at offset {}", self.log_start_offset());
@@ -160,6 +176,12 @@ impl PartitionLog {
         state.opened = Some(opened);
         self.shared.note_opened(self.id);
         Ok(())
+    }
+
+    /// How many of the sealed segments end before the log starts.
+    fn stale_count(&self, sealed: &[Offset], state: &State) -> usize {
+        let nexts = sealed.iter().skip(1).copied().chain(state.active.map(|active| active.base));
+        nexts.take(sealed.len()).take_while(|next| *next <= self.log_start_offset()).count()
     }
 
     fn open_active(&self, state: &mut State, segment: &Segment, now_ms: TimestampMs) -> Result<(), ReadError> {
@@ -231,7 +253,9 @@ impl Unsynced {
                 synced.map_err(|error| shared.upkeep_error("syncing", directory, error))?;
             }
             if level < 2 {
-                directories.iter_mut().for_each(|directory| drop(directory.pop()));
+                directories.iter_mut().for_each(|directory| {
+                    directory.pop();
+                });
             }
         }
         Ok(())

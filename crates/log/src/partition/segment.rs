@@ -113,9 +113,11 @@ impl Segment {
     /// Makes the files, empty, whatever a crash left under their names.
     pub(crate) fn create(directory: &Path, base: Offset, disk: &dyn Disk) -> io::Result<Self> {
         let segment = Segment::new(directory, base);
-        let files = segment.files(disk)?;
-        files.data.set_length(0)?;
-        files.index.set_length(0)?;
+        let data = disk.open(&segment.path, OpenMode::Write)?;
+        let index = disk.open(&segment.index_path, OpenMode::Write)?;
+        data.set_length(0)?;
+        index.set_length(0)?;
+        let _ = segment.files.set(Files { data, index });
         Ok(segment)
     }
 
@@ -169,12 +171,6 @@ impl Segment {
         }
     }
 
-    /// Forgets what was verified: the bytes have been cut.
-    pub(crate) fn note_cut(&self) {
-        self.verified.lock().clear();
-        *self.hints.lock() = Hints::default();
-    }
-
     /// What it was sealed with, if that is known.
     pub(crate) fn known_bounds(&self) -> Option<Bounds> {
         self.sealed.get().copied()
@@ -221,7 +217,8 @@ impl Segment {
 
     fn files(&self, disk: &dyn Disk) -> io::Result<&Files> {
         if self.files.get().is_none() {
-            let data = disk.open(&self.path, OpenMode::Write)?;
+            // One that is gone must not come back empty.
+            let data = disk.open(&self.path, OpenMode::Existing)?;
             let index = disk.open(&self.index_path, OpenMode::Write)?;
             let _ = self.files.set(Files { data, index });
         }
@@ -321,6 +318,21 @@ impl SegmentView {
             }
         }
         Ok(None)
+    }
+
+    /// The newest timestamp of the batches between two offsets.
+    pub(crate) fn newest(&self, from: Offset, end: Offset, context: &ReadContext) -> Result<TimestampMs, ReadError> {
+        if from <= self.segment.base && end >= self.bounds.end {
+            return Ok(self.bounds.max_timestamp);
+        }
+        let mut newest = -1;
+        let mut walker = self.walk_from((0, self.segment.base));
+        while let Some(place) = walker.next(context).map_err(|error| error.into_read(self))? {
+            if place.last_offset >= from && place.last_offset < end {
+                newest = newest.max(place.max_timestamp);
+            }
+        }
+        Ok(newest)
     }
 
     /// All bytes of one batch, verified.

@@ -14,6 +14,15 @@ pub enum RecordError {
     /// They would have to be decompressed first.
     #[error("the records are compressed")]
     Compressed,
+    /// They are not what their codec writes.
+    #[error("the records cannot be decompressed")]
+    Decompression,
+    /// Decompressed they would be larger than the caller takes.
+    #[error("the records are larger than {bytes_max} bytes when decompressed")]
+    TooLarge {
+        /// What the caller takes.
+        bytes_max: usize,
+    },
     /// Lengths or counts contradict each other.
     #[error("record {index} of the batch is malformed")]
     Malformed {
@@ -38,15 +47,48 @@ pub struct Record<'a> {
 /// The records of `batch`, in order. Ends after the first error.
 pub fn read<'a>(batch: &BatchView<'a>) -> Records<'a> {
     let is_plain = matches!(batch.compression(), Ok(Compression::None));
+    Records { refused: (!is_plain).then_some(RecordError::Compressed), ..read_from(batch, batch.records()) }
+}
+
+/// The records of `batch`, of which `records` are the bytes after decompression.
+pub fn read_from<'a>(batch: &BatchView<'_>, records: &'a [u8]) -> Records<'a> {
     Records {
-        rest: batch.records(),
+        rest: records,
         base_offset: batch.base_offset(),
         base_timestamp: batch.base_timestamp(),
         append_time: batch.has_log_append_time().then(|| batch.max_timestamp()),
         index: 0,
         count: batch.record_count(),
-        refused: (!is_plain).then_some(RecordError::Compressed),
+        refused: None,
     }
+}
+
+/// Checks that an uncompressed batch's records are laid out as its header says: as many as it counts, with offset
+/// deltas 0, 1, 2 …, each exactly as long as it says, nothing behind the last. Looks at lengths only.
+pub fn check_layout(batch: &BatchView<'_>) -> Result<(), RecordError> {
+    let mut rest = batch.records();
+    for index in 0..batch.record_count() {
+        check_one(&mut rest, index).ok_or(RecordError::Malformed { index })?;
+    }
+    let whole = rest.is_empty() && i64::from(batch.last_offset_delta()) == i64::from(batch.record_count()) - 1;
+    if whole { Ok(()) } else { Err(RecordError::Malformed { index: batch.record_count() }) }
+}
+
+fn check_one(rest: &mut &[u8], index: i32) -> Option<()> {
+    let length = usize::try_from(take_varint(rest)?).ok()?;
+    let mut body = take(rest, length)?;
+    take(&mut body, 1)?;
+    take_varint(&mut body)?;
+    if take_varint(&mut body)? != i64::from(index) {
+        return None;
+    }
+    take_bytes(&mut body)?;
+    take_bytes(&mut body)?;
+    for _ in 0..u32::try_from(take_varint(&mut body)?).ok()? {
+        take_bytes(&mut body)??;
+        take_bytes(&mut body)?;
+    }
+    body.is_empty().then_some(())
 }
 
 /// See [`read`].

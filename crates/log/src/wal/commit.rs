@@ -67,11 +67,6 @@ impl Wal {
         Ok(self.durable_lsn())
     }
 
-    /// True when something has been written without a sync, or waits to be.
-    pub(crate) fn has_unsynced(&self) -> bool {
-        self.durable_lsn() < self.appended_lsn()
-    }
-
     fn commit_as(&self, writer: &mut Writer, sync: bool) -> Result<Commit, Fatal> {
         self.check()?;
         let blocks = self.take_blocks();

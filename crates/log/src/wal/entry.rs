@@ -31,7 +31,7 @@ pub(crate) struct FileHeader {
 
 /// Why a file header is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {
+pub(crate) enum HeaderError {
     #[error("its header is damaged")]
     Damaged,
     #[error("its format version {0} is newer than this program")]

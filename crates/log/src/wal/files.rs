@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::commit::Writer;
 use super::entry::{FILE_HEADER_BYTES, FileHeader, Lsn};
@@ -82,12 +83,13 @@ impl Wal {
         if let Some(fatal) = self.fatal() {
             return Err(fatal.clone().into());
         }
-        if !self.needs_spare() {
-            return Ok(false);
+        let needed = self.needs_spare();
+        if needed {
+            let spare = self.new_spare(self.options.file_bytes, true)?;
+            self.placing.lock().spares.push(spare);
         }
-        let spare = self.new_spare(self.options.file_bytes, true)?;
-        self.placing.lock().spares.push(spare);
-        Ok(true)
+        self.wants_spare.store(false, Ordering::Relaxed);
+        Ok(needed)
     }
 
     /// True when no file is ready for the time after the current one.
@@ -111,11 +113,6 @@ impl Wal {
             let Some(file) = self.pop_before(replay_lsn) else { return Ok(()) };
             self.take_back(&file).map_err(|error| self.stop(Fatal::io("recycling", &file.path, &error)))?;
         }
-    }
-
-    /// Bytes of files that hold entries.
-    pub(crate) fn live_bytes(&self) -> u64 {
-        self.files.lock().live.iter().map(|file| file.length).sum()
     }
 
     fn pop_before(&self, replay_lsn: Lsn) -> Option<Arc<WalFile>> {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -51,6 +51,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) options: WalOptions,
     /// Entries before this are in the checkpoint; `None` if there is no checkpoint.
     pub(crate) replay_lsn: Option<Lsn>,
+    /// Everything before this was durable when the checkpoint was written.
+    pub(crate) durable_lsn: Lsn,
     /// Leave the entry checksums out: for the test that this is noticed.
     pub(crate) trust_entries: bool,
 }
@@ -121,7 +123,7 @@ impl Opening<'_> {
     /// A block is missing or broken: the end of the log, or damage?
     fn end_of(&self, file: &FoundFile, walk: &Walk, scanner: &mut Scanner<'_>, step: Step, replayed: &mut Replayed) -> Result<Lsn, StorageError> {
         let what = || format!("the entry at log position {} cannot be read", walk.lsn);
-        if walk.end_lsn.is_some() || walk.lsn < walk.replay_lsn {
+        if walk.end_lsn.is_some() || walk.lsn < self.durable_lsn {
             return Err(damaged(&file.path, walk.position, what()));
         }
         let proof = scanner.proof_of_durability(walk.position, walk.lsn).map_err(StorageError::io("reading", &file.path))?;
@@ -169,6 +171,7 @@ impl Opening<'_> {
             appended: AtomicU64::new(end_lsn),
             written: AtomicU64::new(end_lsn),
             durable: AtomicU64::new(end_lsn),
+            wants_spare: AtomicBool::new(false),
             fatal: OnceLock::new(),
         })
     }

@@ -1,0 +1,155 @@
+//! Opening: the checkpoint, then what the write-ahead log adds to it.
+
+use std::any::Any;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+
+use chronik_state::ids::{LogId, TimestampMs};
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use super::checkpointer::Checkpointer;
+use super::{Recovered, Shared, Storage, StorageOptions};
+use crate::checkpoint::{CheckpointFile, Loaded};
+use crate::chunk::ChunkPool;
+use crate::disk::Disk;
+use crate::errors::StorageError;
+use crate::partition::{LogConfig, PartitionLog};
+use crate::wal::WalOptions;
+use crate::wal::entry::EntryKind;
+use crate::wal::recover::{Opening, ReplayedEntry};
+
+type Logs = FxHashMap<LogId, Arc<PartitionLog>>;
+
+impl Storage {
+    /// Opens the data directory, creating what is missing, and replays what the last checkpoint does not hold.
+    pub fn open(disk: Arc<dyn Disk>, options: StorageOptions, now_ms: TimestampMs) -> Result<(Arc<Self>, Recovered), StorageError> {
+        let root = options.data_directory.clone();
+        make_directories(disk.as_ref(), &root)?;
+        let lock = take_lock(disk.as_ref(), &root.join("lock"))?;
+        let pool = ChunkPool::new(options.chunk_bytes, options.chunks_kept);
+        let (file, loaded) = CheckpointFile::open(&disk, &root)?;
+        let mut entries = Vec::new();
+        let opening = Opening {
+            disk: &disk,
+            pool: &pool,
+            options: wal_options(&options, now_ms),
+            replay_lsn: loaded.as_ref().map(|loaded| loaded.replay_lsn),
+            durable_lsn: durable_lsn(loaded.as_ref()),
+            trust_entries: trust_entries(&options),
+        };
+        let (wal, replayed) = opening.open(&mut |entry| {
+            entries.push(entry);
+            Ok(())
+        })?;
+        let is_new = loaded.is_none() && replayed.entries == 0;
+        let loaded = loaded.unwrap_or_default();
+        let shared = Arc::new(Shared {
+            checkpointer: Mutex::new(Checkpointer::new(file, loaded.replay_lsn)),
+            checkpoint_lsn: AtomicU64::new(loaded.replay_lsn),
+            lists: Mutex::default(),
+            tail_bytes: AtomicU64::new(0),
+            unsettled: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
+            disk,
+            options,
+            wal,
+            pool,
+        });
+        let logs = restore(&shared, &loaded).map_err(|what| damaged_row(&root, what))?;
+        let logs = replay(&shared, logs, entries)?;
+        let recovered = Recovered {
+            entries: replayed.entries,
+            bytes: replayed.bytes,
+            torn_tail: replayed.torn_tail,
+            clean: (loaded.clean || is_new) && replayed.entries == 0,
+        };
+        let storage = Storage { shared, logs: RwLock::new(logs), _lock: lock };
+        storage.first_checkpoint(&root)?;
+        storage.check_space();
+        Ok((Arc::new(storage), recovered))
+    }
+
+    /// The file every later checkpoint adds to. A disk too full for it does not keep the node from starting.
+    fn first_checkpoint(&self, root: &Path) -> Result<(), StorageError> {
+        match self.shared.checkpointer.lock().ensure_file() {
+            Err(error) if crate::disk::is_full(&error) => Ok(()),
+            other => other.map_err(StorageError::io("writing the checkpoint in", root)),
+        }
+    }
+}
+
+fn make_directories(disk: &dyn Disk, root: &Path) -> Result<(), StorageError> {
+    for directory in [root.to_owned(), root.join("wal"), root.join("topics")] {
+        disk.create_directory(&directory).map_err(StorageError::io("creating", &directory))?;
+    }
+    disk.sync_directory(root).map_err(StorageError::io("syncing", root))
+}
+
+fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn Any + Send + Sync>, StorageError> {
+    disk.lock(path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StorageError::Locked { path: path.to_owned() },
+        _ => StorageError::io("locking", path)(error),
+    })
+}
+
+fn wal_options(options: &StorageOptions, now_ms: TimestampMs) -> WalOptions {
+    WalOptions {
+        directory: options.data_directory.join("wal"),
+        file_bytes: options.wal_file_bytes,
+        reserve_bytes: options.wal_reserve_bytes,
+        seed: options.seed ^ (now_ms as u64).rotate_left(32),
+    }
+}
+
+/// What the checkpoint's rows say was in the write-ahead log, durably: less than that is damage.
+fn durable_lsn(loaded: Option<&Loaded>) -> u64 {
+    let Some(loaded) = loaded else { return 0 };
+    loaded.rows.values().map(|row| row.lsn).max().unwrap_or(0).max(loaded.replay_lsn)
+}
+
+#[cfg(feature = "mutations")]
+fn trust_entries(options: &StorageOptions) -> bool {
+    options.lacks(super::Mutation::EntriesUnchecked)
+}
+
+#[cfg(not(feature = "mutations"))]
+fn trust_entries(_: &StorageOptions) -> bool {
+    false
+}
+
+fn restore(shared: &Arc<Shared>, loaded: &Loaded) -> Result<Logs, String> {
+    let rows = loaded.rows.values();
+    rows.map(|row| Ok((row.log, Arc::new(PartitionLog::from_row(row, Arc::clone(shared))?)))).collect()
+}
+
+fn replay(shared: &Arc<Shared>, mut logs: Logs, entries: Vec<ReplayedEntry>) -> Result<Logs, StorageError> {
+    let mut touched = Vec::new();
+    for entry in entries {
+        let id = entry.header.log;
+        let log = logs.entry(id).or_insert_with(|| {
+            Arc::new(PartitionLog::new(id, LogConfig::default(), Arc::clone(shared)))
+        });
+        let is_deletion = entry.header.kind == EntryKind::Delete && !log.knows(entry.header.lsn);
+        if is_deletion {
+            // A log of the same name that came after it is all in entries that follow.
+            log.forget_tail();
+            logs.remove(&id);
+            shared.remove_directory_of(id).map_err(|error| StorageError::Stopped(error.to_string()))?;
+            shared.note_removed(id);
+        } else {
+            log.replay(entry)?;
+            touched.push(id);
+        }
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    touched.iter().filter_map(|id| logs.get(id)).for_each(|log| log.finish_replay());
+    Ok(logs)
+}
+
+fn damaged_row(root: &Path, what: String) -> StorageError {
+    StorageError::Damaged { path: root.join("checkpoint"), position: 0, what }
+}
