@@ -21,6 +21,13 @@ impl Fatal {
         Fatal(format!("{doing} {} failed: {error}", path.display()))
     }
 
+    pub(crate) fn removing(path: &Path, error: &UpkeepError) -> Self {
+        match error {
+            UpkeepError::Fatal(fatal) => fatal.clone(),
+            UpkeepError::Full => Fatal(format!("removing {} failed: {error}", path.display())),
+        }
+    }
+
     pub(crate) fn damaged(error: &ReadError) -> Self {
         Fatal(error.to_string())
     }

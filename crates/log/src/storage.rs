@@ -166,12 +166,12 @@ impl Storage {
     }
 
     /// The log, made if there is none, with this configuration in effect.
-    pub fn create(&self, id: LogId, config: LogConfig) -> Result<Arc<PartitionLog>, UpkeepError> {
+    pub fn create(&self, id: LogId, config: LogConfig) -> Result<Arc<PartitionLog>, Fatal> {
         if let Some(log) = self.log(id) {
             log.update_config(config);
             return Ok(log);
         }
-        self.finish_deleting(id)?;
+        self.finish_deleting(id).map_err(|error| Fatal::removing(&self.shared.directory_of(id), &error))?;
         let mut logs = self.logs.write();
         let log = logs.entry(id).or_insert_with(|| Arc::new(PartitionLog::new(id, config, Arc::clone(&self.shared))));
         Ok(Arc::clone(log))
