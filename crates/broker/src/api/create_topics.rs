@@ -70,7 +70,11 @@ fn wanted(topic: &Asked) -> CreatableTopic {
 }
 
 fn success(request: &Request<'_>, name: &StrBytes, created: CreatedTopic) -> CreatableTopicResult {
-    let mut result = message!(CreatableTopicResult { name: name.clone(), configs: Some(Vec::new()) });
+    let mut result = message!(CreatableTopicResult {
+        name: name.clone(),
+        error_message: None,
+        configs: Some(Vec::new()),
+    });
     if request.version() >= 5 {
         result.num_partitions = created.partitions;
         result.replication_factor = created.replication_factor;
