@@ -5,8 +5,8 @@
 #![cfg_attr(not(test), no_std)]
 extern crate alloc;
 
-pub mod group;
 pub mod fetch_session;
+pub mod group;
 pub mod ids;
 pub mod metadata;
 pub mod partition;

@@ -228,7 +228,8 @@ impl FetchSessions {
             Kind::Incremental { session_id, epoch } => {
                 // Evicted meanwhile: the client hears of it with its next request.
                 let session = self.sessions.get_mut(&session_id);
-                if let Some(session) = session.filter(|session| session.epoch == epoch && session.partitions.is_none()) {
+                if let Some(session) = session.filter(|session| session.epoch == epoch && session.partitions.is_none())
+                {
                     session.partitions = Some(context.partitions);
                 }
                 session_id
@@ -263,11 +264,7 @@ impl FetchSessions {
         self.evictions
     }
 
-    fn go_on(
-        &mut self,
-        request: FetchSessionRequest,
-        now_ms: TimestampMs,
-    ) -> Result<FetchContext, FetchSessionError> {
+    fn go_on(&mut self, request: FetchSessionRequest, now_ms: TimestampMs) -> Result<FetchContext, FetchSessionError> {
         let FetchSessionRequest { session_id, epoch, .. } = request;
         let session = self.sessions.get_mut(&session_id).ok_or(FetchSessionError::IdNotFound { session_id })?;
         if session.epoch != epoch {
@@ -293,13 +290,7 @@ impl FetchSessions {
         Ok(FetchContext { kind, partitions })
     }
 
-    fn open(
-        &mut self,
-        uses_topic_ids: bool,
-        partitions: SessionPartitions,
-        now_ms: TimestampMs,
-        seed: u32,
-    ) -> i32 {
+    fn open(&mut self, uses_topic_ids: bool, partitions: SessionPartitions, now_ms: TimestampMs, seed: u32) -> i32 {
         let size = partitions.len();
         if self.sessions.len() >= self.slots && !self.evict_for(size, now_ms) {
             return NO_SESSION;

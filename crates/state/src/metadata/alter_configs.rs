@@ -209,9 +209,8 @@ fn changed_list(
     resource: &ConfigResource,
     change: &ConfigChange,
 ) -> Result<String, MetadataError> {
-    let key = topic_config(&change.name).filter(|key| {
-        resource.kind == ConfigResourceKind::Topic && key.config_type == ConfigType::List
-    });
+    let key = topic_config(&change.name)
+        .filter(|key| resource.kind == ConfigResourceKind::Topic && key.config_type == ConfigType::List);
     let Some(key) = key else {
         let (operation, name) = (change.operation.name(), &change.name);
         let text = format!("Can't {operation} to key {name} because its type is not LIST.");

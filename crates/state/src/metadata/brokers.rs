@@ -89,7 +89,9 @@ impl Controller {
             None => Err(MetadataError::BrokerIdNotRegistered(format!("No broker with id {id} found."))),
             Some(broker) if broker.epoch != epoch => {
                 let known = broker.epoch;
-                Err(MetadataError::StaleBrokerEpoch(format!("Expected broker epoch {known} of broker {id}, not {epoch}.")))
+                Err(MetadataError::StaleBrokerEpoch(format!(
+                    "Expected broker epoch {known} of broker {id}, not {epoch}."
+                )))
             }
             Some(_) => Ok(()),
         }

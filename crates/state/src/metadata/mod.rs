@@ -21,7 +21,9 @@ mod topics;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use alter_configs::{AlterConfigs, ConfigChange, ConfigOperation, IncrementalAlterConfigs, ResourceChanges, ResourceConfigs};
+pub use alter_configs::{
+    AlterConfigs, ConfigChange, ConfigOperation, IncrementalAlterConfigs, ResourceChanges, ResourceConfigs,
+};
 pub use brokers::{BrokerRegistration, ClusterStart};
 pub use image::{Image, Partition, Topic};
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};

@@ -94,7 +94,14 @@ fn a_record_that_does_not_fit_changes_nothing() {
     let before = controller.image().clone();
     let change = |topic_id, partition, partition_epoch| {
         let (in_sync, leader, leader_epoch) = (vec![1], 1, 9);
-        Record::PartitionChange(PartitionChangeRecord { topic_id, partition, in_sync, leader, leader_epoch, partition_epoch })
+        Record::PartitionChange(PartitionChangeRecord {
+            topic_id,
+            partition,
+            in_sync,
+            leader,
+            leader_epoch,
+            partition_epoch,
+        })
     };
     let resource = ConfigResource { kind: ConfigResourceKind::Topic, name: "gone".into() };
     let mut earlier = BrokerRecord::clone(before.broker(1).unwrap());

@@ -37,9 +37,9 @@ fn objection(name: &str) -> Option<String> {
         _ if length > NAME_LENGTH_MAX => {
             Some(format!("the length of '{name}' is longer than the max allowed length {NAME_LENGTH_MAX}"))
         }
-        _ if !name.bytes().all(is_legal) => Some(format!(
-            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-        )),
+        _ if !name.bytes().all(is_legal) => {
+            Some(format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"))
+        }
         _ => None,
     }
 }

@@ -126,10 +126,13 @@ impl Controller {
         let keys = Repeated::of(topics.iter());
         let mut deleted = BTreeSet::new();
         let mut delete = |key: &TopicKey| {
-            keys.refuse(key, match key {
-                TopicKey::Name(_) => "Duplicate topic name.",
-                TopicKey::Id(_) => "Duplicate topic id.",
-            })?;
+            keys.refuse(
+                key,
+                match key {
+                    TopicKey::Name(_) => "Duplicate topic name.",
+                    TopicKey::Id(_) => "Duplicate topic id.",
+                },
+            )?;
             let topic = self.find_topic(key)?;
             match deleted.insert(topic.id) {
                 true => Ok(topic),
@@ -146,9 +149,10 @@ impl Controller {
     fn find_topic(&self, key: &TopicKey) -> Result<Arc<Topic>, MetadataError> {
         let found = match key {
             TopicKey::Name(name) => self.image.topic(name).ok_or_else(unknown_topic),
-            TopicKey::Id(id) => self.image.topic_by_id(*id).ok_or_else(|| {
-                MetadataError::UnknownTopicId("This server does not host this topic ID.".into())
-            }),
+            TopicKey::Id(id) => self
+                .image
+                .topic_by_id(*id)
+                .ok_or_else(|| MetadataError::UnknownTopicId("This server does not host this topic ID.".into())),
         };
         found.cloned()
     }
@@ -354,9 +358,9 @@ impl<'a> Creation<'a> {
         }));
         let controller = self.controller;
         let partitions = replicas.into_iter().zip(0..);
-        self.records.extend(partitions.map(|(replicas, index)| {
-            Record::Partition(controller.new_partition(topic_id, index, replicas))
-        }));
+        self.records.extend(
+            partitions.map(|(replicas, index)| Record::Partition(controller.new_partition(topic_id, index, replicas))),
+        );
     }
 }
 
@@ -402,9 +406,9 @@ fn additional_partitions(wanted: &TopicPartitions, current: i32) -> Result<usize
     let (name, count) = (&wanted.name, wanted.count);
     let text = match count {
         _ if count == current => format!("Topic already has {current} partition(s)."),
-        _ if count < current => format!(
-            "The topic {name} currently has {current} partition(s); {count} would not be an increase."
-        ),
+        _ if count < current => {
+            format!("The topic {name} currently has {current} partition(s); {count} would not be an increase.")
+        }
         _ => return Ok((count - current) as usize),
     };
     Err(MetadataError::InvalidPartitions(text))

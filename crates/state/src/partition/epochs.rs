@@ -171,7 +171,13 @@ mod tests {
     fn history() -> impl Strategy<Value = Vec<LeaderEpoch>> {
         proptest::collection::vec(0..3i32, 1..60).prop_map(|steps| {
             let mut epoch = 0;
-            steps.iter().map(|step| { epoch += (step - 1).max(0); epoch }).collect()
+            steps
+                .iter()
+                .map(|step| {
+                    epoch += (step - 1).max(0);
+                    epoch
+                })
+                .collect()
         })
     }
 

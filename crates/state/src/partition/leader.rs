@@ -89,8 +89,12 @@ impl Leader {
     /// Takes on leadership. The effects may already advance the high watermark: a sole replica confirms its own log.
     pub fn elect(election: Election) -> (Leader, Effects) {
         let Election { broker_id, replicas, in_sync, log_end_offset, high_watermark, .. } = election;
-        assert!(in_sync.contains(&broker_id) && replicas.is_superset(&in_sync), "a leader is in sync, in-sync is a replica");
-        let mut positions: BTreeMap<_, _> = replicas.into_iter().map(|replica| (replica, Position::default())).collect();
+        assert!(
+            in_sync.contains(&broker_id) && replicas.is_superset(&in_sync),
+            "a leader is in sync, in-sync is a replica"
+        );
+        let mut positions: BTreeMap<_, _> =
+            replicas.into_iter().map(|replica| (replica, Position::default())).collect();
         let own = Position { written: Some(log_end_offset), durable: Some(log_end_offset) };
         positions.insert(broker_id, own);
         let mut leader = Leader {
@@ -161,9 +165,9 @@ impl Leader {
     }
 
     fn advance(&mut self) -> Effects {
-        let confirmed = self.confirmed_by_all().filter(|confirmed| {
-            *confirmed > self.high_watermark && self.in_sync.len() >= self.strict_minimum()
-        });
+        let confirmed = self
+            .confirmed_by_all()
+            .filter(|confirmed| *confirmed > self.high_watermark && self.in_sync.len() >= self.strict_minimum());
         self.high_watermark = confirmed.unwrap_or(self.high_watermark);
         Effects { high_watermark_advanced: confirmed }
     }

@@ -81,7 +81,10 @@ impl Session {
                 write!(said, "\ntells: {name}").unwrap();
                 match outcome.error {
                     true => write!(said, " an error").unwrap(),
-                    false => write!(said, " high watermark {} start {}", outcome.high_watermark, outcome.log_start_offset).unwrap(),
+                    false => {
+                        write!(said, " high watermark {} start {}", outcome.high_watermark, outcome.log_start_offset)
+                            .unwrap()
+                    }
                 }
                 said.push_str(if outcome.has_records { " with records" } else { "" });
             }

@@ -39,8 +39,7 @@ impl Machine for Session {
             "alter" => self.alter(command),
             "replace" => self.replace(command),
             "producer-ids" => {
-                let decision =
-                    self.controller.allocate_producer_ids(command.value("broker"), command.value("epoch"));
+                let decision = self.controller.allocate_producer_ids(command.value("broker"), command.value("epoch"));
                 self.carry_out(decision.map(|reply| vec![reply]))
             }
             "snapshot" => self.snapshot(),
@@ -99,7 +98,11 @@ impl Session {
 
     fn grow(&mut self, command: &Command) -> String {
         let assignments: Option<Vec<Vec<i32>>> = command.text("assign").map(|_| {
-            command.list::<String>("assign").iter().map(|text| text.split('/').map(|id| id.parse().unwrap()).collect()).collect()
+            command
+                .list::<String>("assign")
+                .iter()
+                .map(|text| text.split('/').map(|id| id.parse().unwrap()).collect())
+                .collect()
         });
         let names = command.plain().filter(|word| *word != "validate");
         let topics = names.map(|name| TopicPartitions {
@@ -186,9 +189,8 @@ impl<R> Map<R> for Decision<R> {
 
 fn resources(command: &Command) -> impl Iterator<Item = ConfigResource> {
     let topics = command.list::<String>("topics").into_iter().map(|name| (ConfigResourceKind::Topic, name));
-    let brokers = command.list::<String>("brokers").into_iter().map(|name| {
-        (ConfigResourceKind::Broker, name.replace("all", ""))
-    });
+    let brokers =
+        command.list::<String>("brokers").into_iter().map(|name| (ConfigResourceKind::Broker, name.replace("all", "")));
     topics.chain(brokers).map(|(kind, name)| ConfigResource { kind, name })
 }
 
@@ -233,10 +235,9 @@ fn describe(record: &Record) -> String {
             record.partition_epoch
         ),
         Record::RemoveTopic(record) => format!("remove {}", record.topic_id.0[0]),
-        Record::Config(record) => format!(
-            "config {:?} {:?} {} {:?}",
-            record.resource.kind, record.resource.name, record.name, record.value
-        ),
+        Record::Config(record) => {
+            format!("config {:?} {:?} {} {:?}", record.resource.kind, record.resource.name, record.name, record.value)
+        }
         Record::ProducerIds(record) => format!("producer ids below {} for {}", record.next, record.broker_id),
     }
 }

@@ -41,7 +41,13 @@ pub fn broker_config(name: &str) -> Option<&'static BrokerConfig> {
 }
 
 /// What the node is told at its start.
-const fn node(name: &'static str, config_type: ConfigType, default: &'static str, rule: Rule, documentation: &'static str) -> BrokerConfig {
+const fn node(
+    name: &'static str,
+    config_type: ConfigType,
+    default: &'static str,
+    rule: Rule,
+    documentation: &'static str,
+) -> BrokerConfig {
     BrokerConfig { name, config_type, default: Some(default), rule, dynamic: false, documentation }
 }
 

@@ -130,12 +130,7 @@ impl Rule {
         }
     }
 
-    fn check_list(
-        &self,
-        name: &str,
-        value: &str,
-        refuse: impl Fn((String, String)) -> String,
-    ) -> Result<(), String> {
+    fn check_list(&self, name: &str, value: &str, refuse: impl Fn((String, String)) -> String) -> Result<(), String> {
         for item in value.split(',').map(str::trim) {
             if item.is_empty() {
                 return Err(format!("Configuration '{name}' values must not be empty."));

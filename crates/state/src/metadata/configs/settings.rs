@@ -181,4 +181,3 @@ fn sync_policy(value: &str) -> SyncPolicy {
         _ => SyncPolicy::Commit,
     }
 }
-

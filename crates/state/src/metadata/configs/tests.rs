@@ -159,13 +159,16 @@ fn values_are_judged_as_kafka_judges_them() {
         let said = ours.expect(name).map_or_else(|refusal| refusal, |()| "ok".into());
         // The one value Kafka takes and we do not.
         let expected = match (name, value) {
-            ("min.cleanable.dirty.ratio", "NaN") => "Invalid value NaN for configuration min.cleanable.dirty.ratio: Value must be at least 0",
+            ("min.cleanable.dirty.ratio", "NaN") => {
+                "Invalid value NaN for configuration min.cleanable.dirty.ratio: Value must be at least 0"
+            }
             _ => answer,
         };
         assert_eq!(said, expected, "{name} {value:?}");
         names.push(name);
     }
     names.dedup();
-    let ours = TOPIC_CONFIGS.iter().filter(|key| !key.internal && !key.name.starts_with("chronik.")).map(|key| key.name);
+    let ours =
+        TOPIC_CONFIGS.iter().filter(|key| !key.internal && !key.name.starts_with("chronik.")).map(|key| key.name);
     assert!(ours.eq(names), "Kafka has other topic configs");
 }
