@@ -68,7 +68,8 @@ impl Server {
     fn told(&self, address: &str) -> (String, i32) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let metadata: MetadataResponse = runtime.block_on(async {
-            let mut connection = Connection::connect((address, self.port), Duration::from_secs(10)).await.expect("it listens");
+            let mut connection =
+                Connection::connect((address, self.port), Duration::from_secs(10)).await.expect("it listens");
             connection.send(&MetadataRequest::default(), 9).await.expect("it answers")
         });
         let broker = metadata.brokers.first().expect("one broker");
@@ -98,7 +99,9 @@ fn the_card_says_where_the_node_is() {
     let data = workplace.path().canonicalize().expect("it exists").join("records");
     for text in [
         concat!("Chronik ", env!("CARGO_PKG_VERSION"), "  single node 1, cluster "),
-        &format!("kafka   localhost:{port}  (listening on 127.0.0.1:{port}; clients are told the address they came in on)"),
+        &format!(
+            "kafka   localhost:{port}  (listening on 127.0.0.1:{port}; clients are told the address they came in on)"
+        ),
         &format!("{}  (acknowledged records are on disk)", data.display()),
         "config  file chronik.toml, 2 flags",
         &format!("try     echo hello | kcat -b localhost:{port} -t greetings -P"),
@@ -140,7 +143,9 @@ fn with_advertise_every_client_is_told_the_same() {
 #[test]
 fn sigterm_and_ctrl_c_stop_it_cleanly_and_it_starts_again() {
     let workplace = Workplace::new();
-    let cluster = |server: &Server| server.card.split("cluster ").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
+    let cluster = |server: &Server| {
+        server.card.split("cluster ").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned)
+    };
     let first = Server::start(&workplace, &[], &[]);
     let id = cluster(&first);
     first.signal("TERM");
@@ -159,7 +164,10 @@ fn a_port_that_is_taken_is_said_with_the_fix() {
     let address = taken.local_addr().expect("it has one").to_string();
     let workplace = Workplace::new();
     let run = workplace.run(&["start", "--bind", &address], &[]);
-    run.says(1, &["error[CHK0401]: cannot listen on", &address, "why ", "Another process listens there", "fix ", "--bind"]);
+    run.says(
+        1,
+        &["error[CHK0401]: cannot listen on", &address, "why ", "Another process listens there", "fix ", "--bind"],
+    );
     assert!(!workplace.path().join("data").exists(), "nothing is made before the port is had");
 }
 
@@ -168,6 +176,16 @@ fn a_data_directory_serves_one_node() {
     let workplace = Workplace::new();
     let _first = Server::start(&workplace, &[], &[]);
     workplace.run(&["start", "--bind", "127.0.0.1:0"], &[]).says(1, &["error[CHK0401]"]);
+}
+
+#[test]
+fn descriptors_are_taken_as_far_as_the_system_allows() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &[], &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process.id())).expect("it runs");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("the limit");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "the soft limit is the hard one: {line}");
 }
 
 #[test]

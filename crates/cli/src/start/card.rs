@@ -109,6 +109,8 @@ mod tests {
     fn what_clients_are_told_is_what_the_card_says() {
         let fixed = Advertise::Fixed { host: "broker.example.com".to_owned(), port: 19092 };
         let card = Card::new(&config(fixed), &[SocketAddr::from(([10, 0, 0, 5], 9092))], "abc", "defaults".to_owned());
-        assert!(card.text().contains("broker.example.com:19092  (listening on 10.0.0.5:9092; clients are told broker.example.com:19092)"));
+        assert!(card.text().contains(
+            "broker.example.com:19092  (listening on 10.0.0.5:9092; clients are told broker.example.com:19092)"
+        ));
     }
 }

@@ -1,6 +1,7 @@
 //! `start`: load, begin the log, run the node, and say how it went.
 
 mod card;
+mod descriptors;
 mod logging;
 mod notify;
 
@@ -25,6 +26,7 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
     };
     logging::begin(&loaded.settings);
     let config = loaded.broker.clone();
+    descriptors::raise_limit(config.connections_max);
     let ended = chronik_broker::run(config.clone(), |ready| tell_ready(&loaded, &config, ready));
     notify::stopping();
     match ended {
@@ -57,7 +59,11 @@ fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready) {
         let _ = io::stderr().write_all(format!("{}\n", card.text()).as_bytes());
     }
     if ready.recovered_entries > 0 {
-        info!(entries = ready.recovered_entries, torn_tail = ready.torn_tail, "recovered what the last run had not yet put away");
+        info!(
+            entries = ready.recovered_entries,
+            torn_tail = ready.torn_tail,
+            "recovered what the last run had not yet put away"
+        );
     }
     notify::ready();
 }
