@@ -28,6 +28,10 @@ pub const DEFAULT_SLOTS: usize = 1000;
 /// A session unused for so long may go for any other; one that lives longer than this may go for a larger one.
 pub const EVICTION_MS: i64 = 120_000;
 
+/// Partitions that all sessions together remember at most; who would be beyond goes on without a session. It bounds the
+/// memory that clients can take by asking for partitions, which need not even exist.
+pub const PARTITIONS_MAX: usize = 1 << 18;
+
 /// In a request: no session yet. In a response: no session made.
 pub const NO_SESSION: i32 = 0;
 
@@ -175,6 +179,7 @@ pub struct FetchSessions {
     by_last_use: BTreeSet<(TimestampMs, i32)>,
     /// Sessions old enough to go for a larger one, the smallest first.
     evictable: BTreeSet<(usize, i32)>,
+    partition_count: usize,
     evictions: u64,
 }
 
@@ -198,6 +203,7 @@ impl FetchSessions {
             sessions: BTreeMap::new(),
             by_last_use: BTreeSet::new(),
             evictable: BTreeSet::new(),
+            partition_count: 0,
             evictions: 0,
         }
     }
@@ -256,7 +262,7 @@ impl FetchSessions {
 
     /// How many partitions all sessions remember.
     pub fn partition_count(&self) -> usize {
-        self.sessions.values().map(|session| session.size).sum()
+        self.partition_count
     }
 
     /// How many sessions had to go for others so far.
@@ -280,7 +286,8 @@ impl FetchSessions {
             return Err(FetchSessionError::IdNotFound { session_id });
         };
         partitions.update(request.partitions, &request.forgotten);
-        if partitions.len() == 0 {
+        let others = self.partition_count - session.size;
+        if partitions.len() == 0 || others + partitions.len() > PARTITIONS_MAX {
             self.remove(session_id);
             return Ok(FetchContext { kind: Kind::Sessionless, partitions });
         }
@@ -292,7 +299,10 @@ impl FetchSessions {
 
     fn open(&mut self, uses_topic_ids: bool, partitions: SessionPartitions, now_ms: TimestampMs, seed: u32) -> i32 {
         let size = partitions.len();
-        if self.sessions.len() >= self.slots && !self.evict_for(size, now_ms) {
+        if self.is_full_for(size) {
+            self.evict_for(size, now_ms);
+        }
+        if self.is_full_for(size) {
             return NO_SESSION;
         }
         let session_id = self.free_id(seed);
@@ -301,7 +311,7 @@ impl FetchSessions {
             created_ms: now_ms,
             last_used_ms: now_ms,
             epoch: next_epoch(INITIAL_EPOCH),
-            size,
+            size: 0,
             partitions: Some(partitions),
         };
         self.sessions.insert(session_id, session);
@@ -309,20 +319,25 @@ impl FetchSessions {
         session_id
     }
 
+    fn is_full_for(&self, size: usize) -> bool {
+        self.sessions.len() >= self.slots || self.partition_count + size > PARTITIONS_MAX
+    }
+
     /// Makes room: for anyone where a session is stale, for a larger session where one is old.
-    fn evict_for(&mut self, size: usize, now_ms: TimestampMs) -> bool {
+    fn evict_for(&mut self, size: usize, now_ms: TimestampMs) {
         let stale = self.by_last_use.first().filter(|(last_used_ms, _)| now_ms - last_used_ms > EVICTION_MS);
         let smaller = self.evictable.first().filter(|(smallest, _)| size > *smallest);
-        let Some(victim) = stale.map(|(_, id)| *id).or(smaller.map(|(_, id)| *id)) else { return false };
-        self.remove(victim);
-        self.evictions += 1;
-        true
+        if let Some(victim) = stale.map(|(_, id)| *id).or(smaller.map(|(_, id)| *id)) {
+            self.remove(victim);
+            self.evictions += 1;
+        }
     }
 
     fn touch(&mut self, session_id: i32, size: usize, now_ms: TimestampMs) {
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
         self.by_last_use.remove(&(session.last_used_ms, session_id));
         self.evictable.remove(&(session.size, session_id));
+        self.partition_count = self.partition_count - session.size + size;
         session.last_used_ms = now_ms;
         session.size = size;
         self.by_last_use.insert((now_ms, session_id));
@@ -335,6 +350,7 @@ impl FetchSessions {
         if let Some(session) = self.sessions.remove(&session_id) {
             self.by_last_use.remove(&(session.last_used_ms, session_id));
             self.evictable.remove(&(session.size, session_id));
+            self.partition_count -= session.size;
         }
     }
 

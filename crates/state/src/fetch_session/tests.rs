@@ -56,6 +56,25 @@ fn an_abandoned_request_takes_its_session_with_it() {
 }
 
 #[test]
+fn what_clients_ask_for_takes_bounded_memory() {
+    let mut sessions = FetchSessions::new(10);
+    let half: Vec<_> = (0..PARTITIONS_MAX as i32 / 2).collect();
+    let context = sessions.begin(request(0, 0, &half), 0).unwrap();
+    let first = sessions.complete(context, 0, 2);
+    let context = sessions.begin(request(0, 0, &half), 0).unwrap();
+    assert_ne!(sessions.complete(context, 0, 4), NO_SESSION);
+    let context = sessions.begin(request(0, 0, &[1]), 0).unwrap();
+    assert_eq!(sessions.complete(context, 0, 6), NO_SESSION);
+    // One that grows beyond is closed, and its answer is a full one.
+    let mut context = sessions.begin(request(first, 1, &[i32::MAX]), 0).unwrap();
+    assert!(!context.is_incremental() && context.len() == half.len() + 1);
+    let slot = context.partitions().next().unwrap().0;
+    assert!(context.include(slot, &outcome(0, false)));
+    assert_eq!(sessions.complete(context, 0, 8), NO_SESSION);
+    assert_eq!(sessions.partition_count(), half.len());
+}
+
+#[test]
 fn ids_are_positive_and_free() {
     let mut sessions = FetchSessions::new(10);
     let mut ids = Vec::new();
@@ -153,6 +172,8 @@ proptest! {
             }
             prop_assert!(sessions.len() <= 3);
             prop_assert_eq!(sessions.by_last_use.len(), sessions.len());
+            let partitions: usize = sessions.sessions.values().map(|session| session.size).sum();
+            prop_assert_eq!(sessions.partition_count(), partitions);
             prop_assert!(sessions.evictable.iter().all(|(size, id)| sessions.sessions[id].size == *size));
         }
     }

@@ -161,7 +161,7 @@ impl Controller {
         let topic = self.image.topic(&wanted.name).ok_or_else(unknown_topic)?;
         let first = topic.partitions.len() as i32;
         let count = additional_partitions(wanted, first)?;
-        check_request_size(placed + count)?;
+        check_request_size(placed + count, " additional")?;
         let replication_factor = topic.replication_factor();
         let replicas = match &wanted.assignments {
             Some(assignments) => self.assigned(assignments, count, first, replication_factor)?,
@@ -249,7 +249,7 @@ impl<'a> Creation<'a> {
         self.check_name(&topic.name)?;
         let configs = creation_configs(topic)?;
         let replicas = self.replicas(topic)?;
-        check_request_size(self.placed + replicas.len())?;
+        check_request_size(self.placed + replicas.len(), "")?;
         let created = CreatedTopic {
             topic_id: topic.topic_id,
             partitions: replicas.len() as i32,
@@ -305,7 +305,7 @@ impl<'a> Creation<'a> {
                 return Err(MetadataError::InvalidPartitions(text.into()));
             }
         };
-        check_request_size(self.placed + partitions as usize)?;
+        check_request_size(self.placed + partitions as usize, "")?;
         let image = &self.controller.image;
         let start = image.partition_count() + self.placed;
         place(image, start, partitions as usize, replication_factor as usize).map_err(|why| {
@@ -414,10 +414,12 @@ fn additional_partitions(wanted: &TopicPartitions, current: i32) -> Result<usize
     Err(MetadataError::InvalidPartitions(text))
 }
 
-fn check_request_size(partitions: usize) -> Result<(), MetadataError> {
+fn check_request_size(partitions: usize, additional: &str) -> Result<(), MetadataError> {
     match partitions <= PARTITIONS_PER_REQUEST_MAX {
         true => Ok(()),
-        false => Err(MetadataError::PolicyViolation("Excessively large number of partitions per request.".into())),
+        false => Err(MetadataError::PolicyViolation(format!(
+            "Excessively large number of{additional} partitions per request."
+        ))),
     }
 }
 

@@ -25,6 +25,9 @@ pub use topic::{BrokerName, TOPIC_CONFIGS, TopicConfig, Unit, topic_config};
 use crate::metadata::MetadataError;
 use suggest::nearest;
 
+/// The longest value, so that no config weighs more than what it configures.
+const VALUE_BYTES_MAX: usize = 32_767;
+
 /// Configs by name, as they were given.
 pub type ConfigMap = BTreeMap<String, String>;
 
@@ -63,6 +66,7 @@ pub fn validate_topic_configs(configs: &ConfigMap) -> Result<(), String> {
             return Err(unknown_name("topic", name, known));
         }
     }
+    check_lengths(configs)?;
     for (name, value) in configs {
         topic_config(name).map_or(Ok(()), |key| key.rule.check(name, key.config_type, value))?;
     }
@@ -89,10 +93,20 @@ pub(crate) fn validate_dynamic_broker_configs(configs: &ConfigMap) -> Result<(),
         let text = format!("Cannot update these configs dynamically: Set({})", fixed.join(", "));
         return Err(MetadataError::InvalidRequest(text));
     }
+    check_lengths(configs).map_err(MetadataError::InvalidConfig)?;
     for (name, value) in configs {
         check_broker_config(name, value).map_err(MetadataError::InvalidRequest)?;
     }
     Ok(())
+}
+
+fn check_lengths(configs: &ConfigMap) -> Result<(), String> {
+    match configs.values().all(|value| value.len() <= VALUE_BYTES_MAX) {
+        true => Ok(()),
+        false => Err(format!(
+            "The configuration value cannot be added because it exceeds the maximum value size of {VALUE_BYTES_MAX} bytes."
+        )),
+    }
 }
 
 fn check_broker_config(name: &str, value: &str) -> Result<(), String> {

@@ -114,6 +114,8 @@ fn refusals_are_kafkas_words() {
     invalid("min.cleanable.dirty.ratio", "1.1", "Value must be no more than 1");
     invalid("min.cleanable.dirty.ratio", "NaN", "Value must be at least 0");
     assert!(refusal("remote.storage.enable", "true").starts_with("Tiered Storage functionality is disabled"));
+    let padded = format!("{}5", " ".repeat(40_000));
+    assert!(refusal("retention.ms", &padded).ends_with("exceeds the maximum value size of 32767 bytes."));
     let lags = configs(&[("min.compaction.lag.ms", "2"), ("max.compaction.lag.ms", "1")]);
     assert!(validate_topic_configs(&lags).unwrap_err().starts_with("conflict topic config setting"));
 }
