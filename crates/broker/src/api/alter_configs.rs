@@ -47,6 +47,7 @@ fn configs(item: &AlterConfigsResource, resource: ConfigResource) -> ResourceCon
 
 fn response(item: &AlterConfigsResource, result: Result<(), Failure>) -> AlterConfigsResourceResponse {
     let mut response = message!(AlterConfigsResourceResponse {
+        error_message: None,
         resource_type: item.resource_type,
         resource_name: item.resource_name.clone(),
     });

@@ -58,6 +58,7 @@ fn changes(item: &AlterConfigsResource, resource: ConfigResource) -> Result<Reso
 
 fn response(item: &AlterConfigsResource, result: Result<(), Failure>) -> AlterConfigsResourceResponse {
     let mut response = message!(AlterConfigsResourceResponse {
+        error_message: None,
         resource_type: item.resource_type,
         resource_name: item.resource_name.clone(),
     });

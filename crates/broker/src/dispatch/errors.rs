@@ -10,7 +10,7 @@ use chronik_state::metadata::MetadataError;
 use chronik_state::partition::producers::ProducerError;
 use chronik_wire::ErrorCode;
 
-use crate::metadata::SubmitError;
+use crate::metadata::{NoProducerId, SubmitError};
 use crate::partition::append::Refused;
 use crate::partition::read::NotGiven;
 
@@ -62,6 +62,15 @@ impl From<MetadataError> for Failure {
             MetadataError::InconsistentClusterId(_) => ErrorCode::InconsistentClusterId,
         };
         Failure { code, message: Some(error.to_string()) }
+    }
+}
+
+impl From<NoProducerId> for Failure {
+    fn from(error: NoProducerId) -> Self {
+        match error {
+            NoProducerId::Submit(error) => error.into(),
+            NoProducerId::Refused(error) => error.into(),
+        }
     }
 }
 

@@ -90,6 +90,7 @@ impl Metadata {
             broker_epoch,
             controller: tokio::sync::Mutex::new(controller),
             snapshots,
+            producer_ids: super::producer_ids::ProducerIds::default(),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod codec;
 mod load;
+mod producer_ids;
 mod publish;
 mod snapshot;
 
@@ -19,6 +20,7 @@ use chronik_state::metadata::{Controller, Decision, Image};
 use thiserror::Error;
 
 pub use load::LoadError;
+pub(crate) use producer_ids::NoProducerId;
 
 use crate::net::reactor::{Position, Reactor};
 use crate::node::now_ms;
@@ -33,6 +35,7 @@ pub(crate) struct Metadata {
     /// One decision at a time, from its making to its being applied.
     controller: tokio::sync::Mutex<Controller>,
     snapshots: snapshot::Snapshots,
+    producer_ids: producer_ids::ProducerIds,
 }
 
 /// Why a change did not happen. Nothing of it is in the log.

@@ -1,6 +1,7 @@
 //! The owner of one partition on this node: its log, what readers may see of it, and who waits.
 
 pub(crate) mod append;
+pub(crate) mod find;
 pub(crate) mod read;
 pub(crate) mod registry;
 mod waiters;

@@ -1,0 +1,19 @@
+//! From what a request names to the partition that this node leads.
+
+use std::sync::Arc;
+
+use chronik_state::ids::{LogId, PartitionIndex};
+use chronik_state::metadata::Image;
+use chronik_wire::ErrorCode;
+
+use super::Partition;
+use crate::node::Node;
+
+/// The partition, if it exists and this node leads it.
+pub(crate) fn led_here(node: &Node, image: &Image, topic: &str, index: PartitionIndex) -> Result<Arc<Partition>, ErrorCode> {
+    let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if !topic.partitions.contains_key(&index) {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    node.partitions.partition(LogId { topic: topic.id, partition: index }).ok_or(ErrorCode::NotLeaderOrFollower)
+}
