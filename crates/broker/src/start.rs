@@ -127,7 +127,7 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
-fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
     let settings = Settings::parse(&config.kafka).map_err(StartError::Settings)?;
     // Ports first: one that is taken must not leave a half-made data directory behind.
     let listeners = config
@@ -212,7 +212,7 @@ fn spawn_reactors(node: &Arc<Node>) -> io::Result<(Threads, Vec<UnboundedSender<
     Ok((threads, dealt))
 }
 
-fn runtime() -> io::Result<LocalRuntime> {
+pub(crate) fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 

@@ -27,7 +27,8 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
 
 async fn delete(request: &Request<'_>, group_id: &str) -> ErrorCode {
     let coordinator = &request.node().coordinator;
-    match coordinator.ask(request.reactor, group_id, |groups, ticket, _| groups.on_delete_group(ticket, group_id)).await {
+    match coordinator.ask(request.reactor, group_id, |groups, ticket, _| groups.on_delete_group(ticket, group_id)).await
+    {
         Ok(GroupReply::DeleteGroup(Ok(()))) => ErrorCode::None,
         Ok(GroupReply::DeleteGroup(Err(error))) => errors::group(error),
         Ok(_) => ErrorCode::UnknownServerError,

@@ -41,7 +41,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
 
 async fn locate(request: &Request<'_>, key_type: i8, key: &str) -> Located {
     if key_type != GROUP {
-        return Err((ErrorCode::InvalidRequest, "this node coordinates groups only: transactions and share groups are not served"));
+        return Err((
+            ErrorCode::InvalidRequest,
+            "this node coordinates groups only: transactions and share groups are not served",
+        ));
     }
     if let Err(error) = offsets_topic::ensure(request.reactor).await {
         tracing::warn!("{OFFSETS_TOPIC} cannot be made: {error}");
@@ -78,12 +81,9 @@ fn one_response(located: Located) -> FindCoordinatorResponse {
 
 fn response(key: &StrBytes, located: Located) -> Coordinator {
     match located {
-        Ok((node_id, host, port)) => message!(Coordinator {
-            key: key.clone(),
-            node_id,
-            host: host.into(),
-            port: port.into(),
-        }),
+        Ok((node_id, host, port)) => {
+            message!(Coordinator { key: key.clone(), node_id, host: host.into(), port: port.into() })
+        }
         Err((error, why)) => message!(Coordinator {
             key: key.clone(),
             node_id: NO_NODE,

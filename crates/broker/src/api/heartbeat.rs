@@ -22,7 +22,8 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         group_instance_id: body.group_instance_id.as_ref().map(ToString::to_string),
     };
     let coordinator = &request.node().coordinator;
-    let asked = coordinator.ask(request.reactor, &body.group_id, |groups, ticket, now| groups.on_heartbeat(ticket, &heartbeat, now));
+    let asked = coordinator
+        .ask(request.reactor, &body.group_id, |groups, ticket, now| groups.on_heartbeat(ticket, &heartbeat, now));
     let error = match asked.await {
         Ok(GroupReply::Heartbeat(Ok(()))) | Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
         Ok(GroupReply::Heartbeat(Err(error))) => errors::group(error),

@@ -24,7 +24,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         tracing::debug!(group = %join.group_id, member = %join.member_id, reason, "joins");
     }
     let group_id = body.group_id.as_str();
-    let asked = request.node().coordinator.ask(request.reactor, group_id, |groups, ticket, now| groups.on_join(ticket, join, now));
+    let asked = request
+        .node()
+        .coordinator
+        .ask(request.reactor, group_id, |groups, ticket, now| groups.on_join(ticket, join, now));
     let response = match asked.await {
         Ok(GroupReply::Join(reply)) => response(reply, request.version()),
         Ok(_) => refused(ErrorCode::UnknownServerError, &body.member_id, request.version()),

@@ -3,9 +3,9 @@
 //! KIP-518 (filter by state, v4), KIP-848 (filter by type, v5). A state or type that nobody knows filters everything out.
 
 use chronik_state::group;
+use chronik_wire::message;
 use chronik_wire::messages::list_groups_response::ListedGroup;
 use chronik_wire::messages::{ListGroupsRequest, ListGroupsResponse};
-use chronik_wire::message;
 
 use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request};

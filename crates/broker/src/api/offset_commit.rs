@@ -79,7 +79,9 @@ fn examine(
         topic_id: topic.topic_id,
         partitions: unknown.into_iter().map(|partition| partition_response(partition.partition_index, error)).collect(),
     });
-    let committed = found.filter(|_| !known.is_empty()).map(|found| (found.name.to_string(), known.into_iter().map(commit).collect()));
+    let committed = found
+        .filter(|_| !known.is_empty())
+        .map(|found| (found.name.to_string(), known.into_iter().map(commit).collect()));
     (answer, committed)
 }
 
@@ -96,7 +98,8 @@ type Results = Vec<(String, Vec<(i32, ErrorCode)>)>;
 
 async fn ask(request: &Request<'_>, commit: &CommitRequest) -> Results {
     let coordinator = &request.node().coordinator;
-    let asked = coordinator.ask(request.reactor, &commit.group_id, |groups, ticket, now| groups.on_commit(ticket, commit, now));
+    let asked =
+        coordinator.ask(request.reactor, &commit.group_id, |groups, ticket, now| groups.on_commit(ticket, commit, now));
     match asked.await {
         Ok(GroupReply::Commit(Ok(results))) => by_partition(results),
         Ok(GroupReply::Commit(Err(error))) => all(commit, errors::group(error)),

@@ -25,11 +25,14 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let error = match asked.await {
         Ok(GroupReply::DeleteOffsets(Ok(results))) => {
             for (topic, partitions) in results {
-                let deleted = partitions.into_iter().map(|(partition, error)| (partition, error.map_or(ErrorCode::None, errors::group)));
+                let deleted = partitions
+                    .into_iter()
+                    .map(|(partition, error)| (partition, error.map_or(ErrorCode::None, errors::group)));
                 let answer = answers.iter_mut().find(|(name, _)| *name == topic);
                 answer.into_iter().for_each(|(_, answer)| answer.extend(deleted.clone()));
             }
-            return request.reply(&message!(OffsetDeleteResponse { topics: answers.into_iter().map(topic_response).collect() }));
+            return request
+                .reply(&message!(OffsetDeleteResponse { topics: answers.into_iter().map(topic_response).collect() }));
         }
         Ok(GroupReply::DeleteOffsets(Err(error))) => errors::group(error),
         Ok(_) => ErrorCode::UnknownServerError,
@@ -63,5 +66,8 @@ fn topic_response((name, partitions): Answer) -> OffsetDeleteResponseTopic {
     let partition = |(partition_index, error): (i32, ErrorCode)| {
         message!(OffsetDeleteResponsePartition { partition_index, error_code: error.code() })
     };
-    message!(OffsetDeleteResponseTopic { name: name.into(), partitions: partitions.into_iter().map(partition).collect() })
+    message!(OffsetDeleteResponseTopic {
+        name: name.into(),
+        partitions: partitions.into_iter().map(partition).collect()
+    })
 }

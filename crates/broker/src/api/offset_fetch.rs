@@ -65,9 +65,10 @@ async fn one_group(request: &Request<'_>, body: &OffsetFetchRequest) -> OffsetFe
 async fn fetch_group(request: &Request<'_>, group: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
     let image = request.node().metadata.image();
     let by_id = request.version() >= TOPIC_IDS_VERSION;
-    let names = group.topics.as_ref().map(|topics| -> Vec<Option<Named>> {
-        topics.iter().map(|topic| named(&image, topic, by_id)).collect()
-    });
+    let names = group
+        .topics
+        .as_ref()
+        .map(|topics| -> Vec<Option<Named>> { topics.iter().map(|topic| named(&image, topic, by_id)).collect() });
     let known: Option<Vec<Named>> = names.as_ref().map(|names| names.iter().flatten().cloned().collect());
     let found = match fetch(request, &group.group_id, known.as_deref()).await {
         Ok(found) => found,

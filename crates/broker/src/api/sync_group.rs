@@ -20,7 +20,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     }
     let sync = sync_request(&body);
     let group_id = body.group_id.as_str();
-    let asked = request.node().coordinator.ask(request.reactor, group_id, |groups, ticket, now| groups.on_sync(ticket, sync, now));
+    let asked = request
+        .node()
+        .coordinator
+        .ask(request.reactor, group_id, |groups, ticket, now| groups.on_sync(ticket, sync, now));
     let response = match asked.await {
         Ok(GroupReply::Sync(reply)) => response(reply),
         Ok(_) => refused(ErrorCode::UnknownServerError),

@@ -139,7 +139,12 @@ impl Shard {
 
     /// Reads the log, giving way to others in between. Replays up to the log's end, not only to the high watermark:
     /// what this node appended before it asked is part of what it decided.
-    pub(super) async fn load(&self, reactor: &Rc<Reactor>, config: GroupConfig, clock: impl Fn() -> TimestampMs) -> Result<(), LoadError> {
+    pub(super) async fn load(
+        &self,
+        reactor: &Rc<Reactor>,
+        config: GroupConfig,
+        clock: impl Fn() -> TimestampMs,
+    ) -> Result<(), LoadError> {
         let Some(loading) = Loading::begin(self) else { return Err(LoadError::Busy) };
         let mut groups = Groups::new(config);
         let end_offset = self.partition.log.log_end_offset();
@@ -177,18 +182,27 @@ impl Shard {
         }
     }
 
+    /// The machine is taken out while it works: should it panic, the shard is left unloaded, and what the log says is
+    /// read again by whoever asks next.
     fn with_active<T>(&self, work: impl FnOnce(&mut Active) -> T) -> Result<T, NotActive> {
         let mut state = self.state.lock();
-        match &mut *state {
-            State::Unloaded => Err(NotActive::Unloaded),
-            State::Loading => Err(NotActive::Loading),
-            State::Resigned => Err(NotActive::Resigned),
-            State::Active(active) => {
-                let result = work(active);
-                self.next_deadline.store(active.groups.next_deadline().unwrap_or(NEVER), Ordering::SeqCst);
-                Ok(result)
+        let mut active = match std::mem::replace(&mut *state, State::Unloaded) {
+            State::Active(active) => active,
+            not_active => {
+                let why = match not_active {
+                    State::Loading => NotActive::Loading,
+                    State::Resigned => NotActive::Resigned,
+                    State::Unloaded | State::Active(_) => NotActive::Unloaded,
+                };
+                *state = not_active;
+                return Err(why);
             }
-        }
+        };
+        self.next_deadline.store(NEVER, Ordering::SeqCst);
+        let result = work(&mut active);
+        self.next_deadline.store(active.groups.next_deadline().unwrap_or(NEVER), Ordering::SeqCst);
+        *state = State::Active(active);
+        Ok(result)
     }
 
     fn carry_out(&self, reactor: &Rc<Reactor>, active: &mut Active, effects: Effects, now: TimestampMs) {

@@ -7,5 +7,7 @@ mod codec;
 mod group;
 pub(crate) mod offsets_topic;
 pub(crate) mod runtime;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use runtime::Coordinator;

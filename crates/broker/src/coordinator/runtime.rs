@@ -17,8 +17,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
-use super::offsets_topic::OFFSETS_TOPIC;
 use super::group::{Answer, LoadError, NotActive, Shard};
+use super::offsets_topic::OFFSETS_TOPIC;
 use crate::net::reactor::Reactor;
 use crate::node::now_ms;
 use crate::settings::Settings;
@@ -149,7 +149,9 @@ impl Coordinator {
             Ok(shards) => shards,
             Err(error) => return tracing::warn!("offsets of deleted topics are kept: {error}"),
         };
-        for (shard, (topic, partitions)) in shards.iter().flat_map(|shard| deleted.iter().map(move |deleted| (shard, deleted))) {
+        for (shard, (topic, partitions)) in
+            shards.iter().flat_map(|shard| deleted.iter().map(move |deleted| (shard, deleted)))
+        {
             // One that is resigned meanwhile is for its next owner to clean.
             let _ = shard.tell(reactor, self.clock.now_ms(), |groups| groups.on_partitions_deleted(topic, partitions));
         }
@@ -283,9 +285,14 @@ mod tests {
     /// Computed by `Utils.abs(groupId.hashCode()) % 50` of Apache Kafka; the last one's hash is `Integer.MIN_VALUE`.
     #[test]
     fn groups_live_where_kafka_would_put_them() {
-        for (group_id, partition) in
-            [("", 0), ("a", 47), ("my-group", 12), ("console-consumer-12345", 6), ("grüße", 23), ("polygenelubricants", 0)]
-        {
+        for (group_id, partition) in [
+            ("", 0),
+            ("a", 47),
+            ("my-group", 12),
+            ("console-consumer-12345", 6),
+            ("grüße", 23),
+            ("polygenelubricants", 0),
+        ] {
             assert_eq!(partition_of(group_id, 50), partition, "{group_id}");
         }
     }

@@ -84,7 +84,9 @@ impl Reactor {
     /// Serves what it is dealt until the node stops and the last connection has ended.
     pub(crate) async fn run(self: Rc<Self>, mut accepted: UnboundedReceiver<Accepted>) {
         let committer = tokio::task::spawn_local(Rc::clone(&self).commit_loop());
-        let time_keeper = (self.index == 0).then(|| tokio::task::spawn_local(keep_groups_time(Rc::clone(&self))));
+        if self.index == 0 {
+            tokio::task::spawn_local(keep_groups_time(Rc::clone(&self)));
+        }
         let ended = Rc::new(Notify::new());
         while let Some(accepted) = accepted.recv().await {
             self.spawn_connection(accepted, &ended);
@@ -92,7 +94,6 @@ impl Reactor {
         while self.connections.get() > 0 {
             ended.notified().await;
         }
-        time_keeper.inspect(|task| task.abort());
         committer.abort();
     }
 
@@ -188,7 +189,11 @@ impl Reactor {
 
 /// One task of the node, on its first thread.
 async fn keep_groups_time(reactor: Rc<Reactor>) {
-    reactor.node.coordinator.keep_time(&reactor).await;
+    let keeper = Rc::clone(&reactor);
+    let task = tokio::task::spawn_local(async move { keeper.node.coordinator.keep_time(&keeper).await });
+    if task.await.is_err_and(|error| error.is_panic()) {
+        reactor.node.fail(&"the task that keeps the time of groups panicked; this is a bug, and the lines above show where");
+    }
 }
 
 impl Signal {

@@ -1,0 +1,171 @@
+//! The coordinator on a node of its own, without sockets.
+
+use std::rc::Rc;
+
+use chronik_state::group::{CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply};
+use chronik_state::ids::LogId;
+use chronik_wire::ErrorCode;
+use tokio::sync::mpsc;
+
+use super::offsets_topic::{self, OFFSETS_TOPIC};
+use super::runtime::partition_of;
+use crate::config::Config;
+use crate::net::reactor::Reactor;
+use crate::start;
+
+/// Runs `test` on the first thread of a node that is brought up on `data_dir`, and takes the node down again.
+fn on_node(data_dir: &tempfile::TempDir, test: impl AsyncFnOnce(&Rc<Reactor>)) {
+    let config = Config {
+        data_dir: data_dir.path().to_owned(),
+        listen: vec![([127, 0, 0, 1], 0).into()],
+        reactors: 1,
+        ..Config::default()
+    };
+    let (node, _listeners, _ready) = start::bring_up(config).unwrap();
+    start::runtime().unwrap().block_on(async {
+        let reactor = Reactor::new(node, 0);
+        let (dealt, accepted) = mpsc::unbounded_channel();
+        let running = tokio::task::spawn_local(Rc::clone(&reactor).run(accepted));
+        offsets_topic::ensure(&reactor).await.unwrap();
+        test(&reactor).await;
+        reactor.node.stop();
+        drop(dealt);
+        running.await.unwrap();
+    });
+}
+
+async fn commit(reactor: &Rc<Reactor>, group_id: &str, topic: &str, offset: i64) -> Result<Reply, ErrorCode> {
+    let partition = CommitPartition { partition: 0, offset, leader_epoch: -1, metadata: None };
+    let request = CommitRequest {
+        group_id: group_id.into(),
+        generation_id: NO_GENERATION,
+        member_id: String::new(),
+        group_instance_id: None,
+        retention_time_ms: None,
+        knows_group_id_not_found: true,
+        topics: vec![(topic.into(), vec![partition])],
+    };
+    reactor.node.coordinator.ask(reactor, group_id, |groups, ticket, now| groups.on_commit(ticket, &request, now)).await
+}
+
+async fn committed(reactor: &Rc<Reactor>, group_id: &str) -> Result<Vec<(String, i64)>, ErrorCode> {
+    let found = reactor.node.coordinator.look(reactor, group_id, |groups| groups.fetch_all_offsets(group_id)).await?;
+    let offset = |offsets: &[FetchedOffset]| offsets[0].offset;
+    Ok(found.into_iter().map(|(topic, offsets)| (topic, offset(&offsets))).collect())
+}
+
+fn join_request(group_id: &str) -> JoinRequest {
+    JoinRequest {
+        group_id: group_id.into(),
+        member_id: String::new(),
+        group_instance_id: None,
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        protocol_type: "consumer".into(),
+        protocols: vec![Protocol { name: "range".into(), metadata: vec![] }],
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        requires_known_member_id: false,
+        supports_skipping_assignment: false,
+        fresh_id: 7,
+    }
+}
+
+#[test]
+fn what_is_committed_is_read_again_by_the_next_start() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        for offset in 0..100 {
+            assert!(commit(reactor, "g", "t", offset).await.is_ok());
+        }
+        commit(reactor, "h", "t", 7).await.unwrap();
+        assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 99)]));
+    });
+    on_node(&data_dir, async |reactor| {
+        assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 99)]));
+        assert_eq!(committed(reactor, "h").await, Ok(vec![("t".into(), 7)]));
+        let listed = reactor.node.coordinator.look_everywhere(reactor, |groups| groups.list(&[], &[])).await.unwrap();
+        let ids: Vec<String> = listed.into_iter().flatten().map(|group| group.group_id).collect();
+        assert_eq!(ids, ["g", "h"]);
+    });
+}
+
+#[test]
+fn an_answer_waits_until_what_it_says_is_committed() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        commit(reactor, "g", "t", 1).await.unwrap();
+        let topic = reactor.node.metadata.image().topic(OFFSETS_TOPIC).unwrap().id;
+        let partition = LogId { topic, partition: partition_of("g", 50) };
+        let partition = reactor.node.partitions.partition(partition).unwrap();
+        let mut asked = Box::pin(commit(reactor, "g", "t", 2));
+        // Polled once: appended, and nobody has committed yet.
+        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(asked.as_mut().poll(context))).await.is_pending());
+        assert_eq!((partition.log.log_end_offset(), partition.high_watermark()), (2, 1));
+        asked.await.unwrap();
+        assert_eq!(partition.high_watermark(), 2);
+    });
+}
+
+#[test]
+fn offsets_of_a_deleted_topic_are_forgotten() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        commit(reactor, "g", "t", 1).await.unwrap();
+        // One that has offsets committed for itself.
+        commit(reactor, "g", OFFSETS_TOPIC, 1).await.unwrap();
+        let image = reactor.node.metadata.image();
+        let mut topic = (**image.topic(OFFSETS_TOPIC).unwrap()).clone();
+        topic.name = "t".into();
+        reactor.node.coordinator.on_topic_deleted(&topic);
+        while committed(reactor, "g").await.unwrap().len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(committed(reactor, "g").await, Ok(vec![(OFFSETS_TOPIC.into(), 1)]));
+    });
+}
+
+#[test]
+fn who_waits_is_told_when_the_partition_goes() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        let coordinator = &reactor.node.coordinator;
+        let joining = coordinator.ask(reactor, "g", |groups, ticket, now| groups.on_join(ticket, join_request("g"), now));
+        let mut joining = Box::pin(joining);
+        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending());
+        let topic = reactor.node.metadata.image().topic(OFFSETS_TOPIC).unwrap().as_ref().clone();
+        coordinator.on_topic_deleted(&topic);
+        let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };
+        assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));
+    });
+}
+
+#[test]
+fn a_group_that_is_being_read_says_so() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| commit(reactor, "g", "t", 1).await.map(drop).unwrap());
+    on_node(&data_dir, async |reactor| {
+        let mut first = Box::pin(committed(reactor, "g"));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(first.as_mut().poll(context))).await;
+        assert!(polled.is_pending());
+        assert_eq!(committed(reactor, "g").await, Err(ErrorCode::CoordinatorLoadInProgress));
+        // Whoever began to read it goes away: the next one begins anew.
+        drop(first);
+        assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
+    });
+}
+
+#[test]
+fn a_machine_that_panics_is_read_again_from_its_log() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        commit(reactor, "g", "t", 1).await.unwrap();
+        let node = Rc::clone(reactor);
+        let panicking = tokio::task::spawn_local(async move {
+            let asked = node.node.coordinator.ask(&node, "g", |_, _, _| panic!("a bug, for the sake of this test"));
+            asked.await.map(drop)
+        });
+        assert!(panicking.await.unwrap_err().is_panic());
+        assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
+    });
+}
