@@ -175,7 +175,32 @@ fn a_port_that_is_taken_is_said_with_the_fix() {
 fn a_data_directory_serves_one_node() {
     let workplace = Workplace::new();
     let _first = Server::start(&workplace, &[], &[]);
-    workplace.run(&["start", "--bind", "127.0.0.1:0"], &[]).says(1, &["error[CHK0401]"]);
+    workplace.run(&["start", "--bind", "127.0.0.1:0"], &[]).says(
+        1,
+        &[
+            "error[CHK0401]",
+            "is in use by another process",
+            "why   two nodes that write one log",
+            "fix   stop the other node",
+        ],
+    );
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_said_with_the_fix() {
+    let workplace = Workplace::with_file("");
+    let run = workplace.run(&["start", "--bind", "127.0.0.1:0", "-d", "chronik.toml"], &[]);
+    run.says(1, &["error[CHK0401]", "why   the node keeps everything", "fix   chronik.toml is not a directory"]);
+}
+
+#[test]
+fn a_data_directory_belongs_to_one_node_id() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &[], &[]);
+    server.signal("TERM");
+    assert_eq!(server.wait().1, Some(0));
+    let run = workplace.run(&["start", "--bind", "127.0.0.1:0"], &[("CHRONIK_NODE_ID", "5")]);
+    run.says(1, &["error[CHK0401]", "belongs to node 1", "why ", "fix   set node_id = 1"]);
 }
 
 #[test]

@@ -2,17 +2,17 @@
 
 mod card;
 mod descriptors;
+mod failure;
 mod logging;
 mod notify;
 
 use std::io::{self, Write};
 
-use chronik_broker::{Config, Ready, RunError};
+use chronik_broker::{Config, Ready};
 use tracing::info;
 
 use crate::arguments::{NodeArguments, OldFlags};
 use crate::config::Loaded;
-use crate::config::problem::{Code, Problem};
 use crate::exit::Exit;
 use crate::print;
 use crate::version::VERSION;
@@ -26,7 +26,7 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
     };
     logging::begin(&loaded.settings);
     let config = loaded.broker.clone();
-    descriptors::raise_limit(config.connections_max);
+    descriptors::raise_limit(&loaded.settings);
     let ended = chronik_broker::run(config.clone(), |ready| tell_ready(&loaded, &config, ready));
     notify::stopping();
     match ended {
@@ -35,7 +35,7 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
             Exit::Done
         }
         Err(error) => {
-            print::problems(&[in_three_parts(&error)]);
+            print::problems(&[failure::explain(&error)]);
             Exit::Failed
         }
     }
@@ -66,12 +66,4 @@ fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready) {
         );
     }
     notify::ready();
-}
-
-/// The broker says what, why and the fix with blank lines between them.
-fn in_three_parts(error: &RunError) -> Problem {
-    let text = error.to_string();
-    let (before, fix) = text.split_once("Fix:").unwrap_or((&text, ""));
-    let (what, why) = before.trim().split_once("\n\n").unwrap_or((before.trim(), ""));
-    Problem::error(Code::Start, what).why(why.trim()).fix(fix.trim())
 }
