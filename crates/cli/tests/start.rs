@@ -64,6 +64,21 @@ impl Server {
         (rest, self.process.wait().expect("it ends").code())
     }
 
+    /// The same, and a node that does not end within `limit` is killed.
+    fn wait_at_most(self, limit: Duration) -> (String, Option<i32>) {
+        let id = self.process.id().to_string();
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &id]).status();
+            }
+        });
+        let outcome = self.wait();
+        drop(done);
+        watchdog.join().expect("the watchdog does not panic");
+        outcome
+    }
+
     /// Host and port of the only broker, as a client on `address` is told.
     fn told(&self, address: &str) -> (String, i32) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -229,4 +244,21 @@ fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     server.signal("TERM");
     assert_eq!(told(), "STOPPING=1");
     assert_eq!(server.wait().1, Some(0));
+}
+
+#[test]
+fn a_signal_that_comes_during_the_start_is_not_lost() {
+    let workplace = Workplace::new();
+    let path = workplace.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    // The node says that it is ready before it serves. While nobody takes the message it stands there.
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("it can");
+    while full.send_to(b"x", &path).is_ok() {}
+    let server = Server::start(&workplace, &[], &[("NOTIFY_SOCKET", path.to_str().expect("text"))]);
+    server.signal("TERM");
+    socket.set_nonblocking(true).expect("it can");
+    while socket.recv(&mut [0; 16]).is_ok() {}
+    let (said, exit) = server.wait_at_most(Duration::from_secs(20));
+    assert_eq!(exit, Some(0), "{said}");
 }

@@ -39,7 +39,8 @@ pub(crate) async fn accept_loop(node: Arc<Node>, listener: TcpListener, reactors
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.changed() => return,
+            // Not `changed`: the node may have been told to stop before this task began.
+            _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         match accepted {
             Ok((stream, peer)) => {

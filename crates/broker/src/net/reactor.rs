@@ -138,12 +138,14 @@ impl Reactor {
         let waiter = Rc::new(Notify::new());
         let mut stopping = self.node.stopping();
         while !self.reached(position) {
+            // Before waiting for a change: the failure may be older than the receiver of changes.
+            if self.node.has_failed() {
+                return Err(NodeFailed);
+            }
             self.wake_at(position, &waiter);
             tokio::select! {
                 () = waiter.notified() => {}
-                _ = stopping.changed() => if self.node.has_failed() {
-                    return Err(NodeFailed);
-                },
+                _ = stopping.changed() => {}
             }
         }
         Ok(())
