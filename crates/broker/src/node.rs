@@ -49,12 +49,12 @@ impl Node {
         if durable { self.storage.durable_lsn() } else { self.storage.written_lsn() }
     }
 
-    /// Tells the other reactors that a commit has ended.
-    pub(crate) fn wake_reactors_but(&self, committed: usize) {
+    /// Tells the reactors that a commit has ended, the one that did it apart.
+    pub(crate) fn wake_reactors(&self, committed: Option<usize>) {
         // Between giving up the commit lock and reading their flags (see `Signal`).
         fence(Ordering::SeqCst);
         for (index, signal) in self.signals.iter().enumerate() {
-            if index != committed {
+            if Some(index) != committed {
                 signal.wake_if_waiting();
             }
         }

@@ -143,7 +143,7 @@ pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, R
     let mut config = config;
     let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
     config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
-    let (storage, recovered) = Storage::open(disk, storage_options(&config), now_ms())?;
+    let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;
     let metadata = Metadata::load(&storage, &config, &settings, &identity)?;
     let ready = Ready {
         listening: listening.clone(),
@@ -169,13 +169,22 @@ pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, R
         storage,
         metadata,
     });
+    let weak = Arc::downgrade(&node);
+    node.storage.wake_committers_with(move || {
+        if let Some(node) = weak.upgrade() {
+            node.wake_reactors(None);
+        }
+    });
     node.metadata.take_lead(&node)?;
     Ok((node, listeners, ready))
 }
 
-fn storage_options(config: &Config) -> StorageOptions {
+fn storage_options(config: &Config, settings: &Settings) -> StorageOptions {
     StorageOptions {
         wal_file_bytes: config.wal_file_bytes,
+        checkpoint_distance_bytes: config.checkpoint_distance_bytes,
+        disk_reserve_bytes: config.disk_reserve_bytes,
+        producer_id_expiration_ms: settings.producer_id_expiration_ms,
         seed: u64::from_le_bytes(*random_id().first_chunk().expect("an id has 16 bytes")),
         ..StorageOptions::new(&config.data_dir)
     }

@@ -206,6 +206,12 @@ impl Storage {
         self.shared.wal.commit()
     }
 
+    /// Has `waker` called whenever upkeep has committed or synced: a [`Storage::commit`] that was `Busy` meanwhile is to be
+    /// tried again. Set once; it must not call back.
+    pub fn wake_committers_with(&self, waker: impl Fn() + Send + Sync + 'static) {
+        self.shared.wal.wake_committers_with(waker);
+    }
+
     /// Makes durable what was written without a sync: the timer of [`SyncClass::Interval`](crate::SyncClass).
     pub fn sync_written(&self) -> Result<Lsn, Fatal> {
         self.shared.wal.sync_written()

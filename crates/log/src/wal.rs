@@ -67,7 +67,12 @@ pub(crate) struct Wal {
     /// The current file is so far used that the next one should be ready, and is not.
     wants_spare: AtomicBool,
     fatal: OnceLock<Fatal>,
+    /// Wakes those whose [`Wal::commit`] found upkeep at it.
+    waker: OnceLock<Waker>,
 }
+
+/// See [`Storage::wake_committers_with`](crate::Storage::wake_committers_with).
+type Waker = Box<dyn Fn() + Send + Sync>;
 
 /// Where the next entry goes: the only state that all partitions share on the append path.
 struct Placing {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chronik_log::snapshot::{self as snapshot_file, SnapshotError};
-use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, batch, records};
+use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records};
 use chronik_state::ids::{LogId, Offset};
 use chronik_state::metadata::record::{Endpoint, Record};
 use chronik_state::metadata::{BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError};
@@ -47,6 +47,9 @@ pub enum LoadError {
     /// The disk failed.
     #[error("{0}")]
     Fatal(#[from] Fatal),
+    /// What the metadata no longer knows could not be removed.
+    #[error("{0}")]
+    Upkeep(#[from] UpkeepError),
 }
 
 impl Metadata {

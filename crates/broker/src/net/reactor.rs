@@ -169,7 +169,7 @@ impl Reactor {
             match self.node.storage.commit() {
                 Ok(Commit::Done { .. }) => {
                     self.release();
-                    self.node.wake_reactors_but(self.index);
+                    self.node.wake_reactors(Some(self.index));
                 }
                 Ok(Commit::Idle | Commit::Busy) => self.release(),
                 Err(fatal) => return self.node.fail(&fatal),

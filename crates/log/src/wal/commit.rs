@@ -55,16 +55,32 @@ impl Wal {
     /// Makes everything appended so far durable, waiting for whoever is committing, and returns what is.
     pub(crate) fn sync_all(&self) -> Result<Lsn, Fatal> {
         let mut writer = self.writer.lock();
-        self.commit_as(&mut writer, true)?;
+        let done = self.commit_as(&mut writer, true);
+        drop(writer);
+        self.wake_committers();
+        done?;
         Ok(self.durable_lsn())
     }
 
     /// Makes everything written so far durable: the timer of those who do not wait for a sync.
     pub(crate) fn sync_written(&self) -> Result<Lsn, Fatal> {
         let mut writer = self.writer.lock();
-        self.check()?;
-        self.sync_writer(&mut writer)?;
+        let done = self.check().and_then(|()| self.sync_writer(&mut writer));
+        drop(writer);
+        self.wake_committers();
+        done?;
         Ok(self.durable_lsn())
+    }
+
+    /// Has `waker` called whenever upkeep, and not [`Wal::commit`], has had the writer. Set once.
+    pub(crate) fn wake_committers_with(&self, waker: impl Fn() + Send + Sync + 'static) {
+        let _ = self.waker.set(Box::new(waker));
+    }
+
+    fn wake_committers(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker();
+        }
     }
 
     fn commit_as(&self, writer: &mut Writer, sync: bool) -> Result<Commit, Fatal> {

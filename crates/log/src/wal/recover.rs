@@ -173,6 +173,7 @@ impl Opening<'_> {
             durable: AtomicU64::new(end_lsn),
             wants_spare: AtomicBool::new(false),
             fatal: OnceLock::new(),
+            waker: OnceLock::new(),
         })
     }
 
