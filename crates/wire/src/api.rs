@@ -145,10 +145,10 @@ apis! {
     DeleteShareGroupOffsets = 92, 0..=0, flexible 0;
 }
 
-/// Longest request other than Produce, in bytes. Decoded, a frame can take some fifty times its length (an array of
-/// structs of two bytes each), so what a stranger may send is kept well below `socket.request.max.bytes`, which is meant
-/// for records.
-const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// Longest request other than Produce, in bytes. Decoded, a frame can take some seventy times its length (arrays of strings
+/// of no length, a byte each), so what a stranger may send is kept well below `socket.request.max.bytes`, which is meant
+/// for records. A Fetch of a hundred thousand partitions fits.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
 
 impl ApiKey {
     /// The number as it stands on the wire.

@@ -64,6 +64,12 @@ impl ReadBuffer {
         }
     }
 
+    /// The API key of the frame at the front, once it has come.
+    pub(crate) fn api_key(&self) -> Option<i16> {
+        let waiting = &self.bytes[self.start..self.end];
+        waiting.get(PREFIX_BYTES..)?.first_chunk().map(|key| i16::from_be_bytes(*key))
+    }
+
     /// The body of the frame at the front, of which [`Front::Frame`] told the length.
     pub(crate) fn frame(&self, length: usize) -> &[u8] {
         &self.bytes[self.start + PREFIX_BYTES..][..length]
@@ -159,6 +165,12 @@ mod tests {
         assert_eq!(buffer.front(100), Front::Frame(1));
         buffer.consume(1);
         assert_eq!(buffer.front(100), Front::Partial { frame_bytes: None });
+    }
+
+    #[test]
+    fn tells_the_api_key_as_soon_as_it_is_there() {
+        assert_eq!(buffer_of(&[0, 0, 0, 9, 0]).api_key(), None);
+        assert_eq!(buffer_of(&[0, 0, 0, 9, 0, 18]).api_key(), Some(18));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use chronik_wire::ApiKey;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -44,7 +45,7 @@ pub(crate) enum Closed {
     Idle,
     #[error("the node stops")]
     NodeStops,
-    #[error("frame length {length} is not between 0 and socket.request.max.bytes = {limit}")]
+    #[error("frame length {length} is not between 0 and {limit}, the most that a request of its kind may have")]
     FrameLength { length: i32, limit: usize },
     #[error("requests hold all of the memory that they may hold, and none came free in {MEMORY_WAIT:?}")]
     NoMemory,
@@ -171,10 +172,10 @@ impl<'a> Connection<'a> {
     }
 
     async fn serve_front(&mut self) -> Result<Step, Closed> {
-        let limit = self.reactor.node.settings.request_bytes_max;
         let Some(buffer) = &mut self.buffer else {
             return Ok(Step::Blocked(Blocked::NeedsBytes { frame_bytes: None }));
         };
+        let limit = frame_limit(buffer, self.reactor.node.settings.request_bytes_max);
         let length = match buffer.front(limit) {
             Front::Frame(length) => length,
             Front::Partial { frame_bytes } => return Ok(Step::Blocked(Blocked::NeedsBytes { frame_bytes })),
@@ -335,4 +336,10 @@ enum Woken {
     Readable,
     Released,
     Stopping,
+}
+
+/// The longest frame that may stand at the front: only records may take all of socket.request.max.bytes.
+fn frame_limit(buffer: &ReadBuffer, request_bytes_max: usize) -> usize {
+    let api_key = buffer.api_key().and_then(ApiKey::from_code);
+    api_key.map_or(request_bytes_max, |api_key| api_key.max_request_bytes(request_bytes_max))
 }

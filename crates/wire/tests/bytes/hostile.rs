@@ -77,6 +77,25 @@ fn counts_that_no_frame_can_hold_reserve_nothing() {
 }
 
 #[test]
+fn the_costliest_elements_stay_in_proportion() {
+    // Arrays of strings of no length: one byte of the frame becomes a string of its own.
+    const KEYS: usize = 200_000;
+    let mut body = BytesMut::new();
+    body.put_u8(5); // four resources
+    for _ in 0..4 {
+        body.put_slice(&[2, 1]); // a topic of no name
+        put_unsigned_varint(&mut body, KEYS as u32 + 1);
+        body.put_bytes(1, KEYS);
+        body.put_u8(0);
+    }
+    body.put_slice(&[0, 0, 0]);
+    let request = Request::parse(framed(ApiKey::DescribeConfigs.code(), 4, &body)).expect("the header is sound");
+    let (result, peak) = peak_of(|| request.decode::<messages::DescribeConfigsRequest>());
+    assert_eq!(result.expect("sound").resources.len(), 4);
+    assert!(peak < 80 * body.len(), "{peak} bytes for a frame of {}", body.len());
+}
+
+#[test]
 fn what_is_no_request_is_named() {
     assert!(matches!(Request::parse(Bytes::new()), Err(FrameError::Header(_))));
     assert!(matches!(Request::parse(Bytes::from_static(b"\0\x03\0\x0c\0\0")), Err(FrameError::Header(_))));
@@ -116,6 +135,14 @@ fn a_request_that_ends_early_is_refused() {
         let request = Request::parse(frame.slice(..end)).expect("the header is sound");
         assert!(ProduceRequest::parse(&request.body, 12).is_err(), "{end}");
     }
+}
+
+fn put_unsigned_varint(buffer: &mut BytesMut, mut value: u32) {
+    while value >= 0x80 {
+        buffer.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    buffer.put_u8(value as u8);
 }
 
 /// A well-formed frame, without its length.
