@@ -56,6 +56,20 @@ fn an_abandoned_request_takes_its_session_with_it() {
 }
 
 #[test]
+fn the_end_of_an_error_is_told_though_nothing_else_changed() {
+    let mut sessions = FetchSessions::new(1);
+    let context = sessions.begin(request(0, 0, &[1]), 0).unwrap();
+    let id = sessions.complete(context, 0, 2);
+    let told = [outcome(5, false), FetchOutcome { error: true, ..outcome(5, false) }, outcome(5, false)];
+    for (epoch, outcome) in (1..).zip(told) {
+        let mut context = sessions.begin(request(id, epoch, &[]), 0).unwrap();
+        let slot = context.partitions().next().unwrap().0;
+        assert!(context.include(slot, &outcome));
+        sessions.complete(context, 0, 2);
+    }
+}
+
+#[test]
 fn what_clients_ask_for_takes_bounded_memory() {
     let mut sessions = FetchSessions::new(10);
     let half: Vec<_> = (0..PARTITIONS_MAX as i32 / 2).collect();

@@ -76,6 +76,16 @@ fn ten_thousand_topics_share_what_did_not_change() {
 }
 
 #[test]
+fn a_broker_epoch_never_comes_again() {
+    let mut controller = controller();
+    let before = controller.image().broker(1).unwrap().epoch;
+    let registration =
+        BrokerRegistration { id: 1, incarnation_id: [9; 16], directory_id: [1; 16], endpoints: Vec::new(), rack: None };
+    let decision = controller.register_broker(&registration, 0);
+    assert_eq!(carry_out(&mut controller, decision), before + 1);
+}
+
+#[test]
 fn three_nodes_get_three_leaders_each() {
     let mut controller = controller();
     register(&mut controller, 2, 1);
@@ -91,6 +101,9 @@ fn three_nodes_get_three_leaders_each() {
 fn a_record_that_does_not_fit_changes_nothing() {
     let mut controller = controller();
     create(&mut controller, topic("t", 1, 1)).unwrap();
+    let epoch = controller.image().broker(1).unwrap().epoch;
+    let decision = controller.allocate_producer_ids(1, epoch);
+    carry_out(&mut controller, decision).unwrap();
     let before = controller.image().clone();
     let change = |topic_id, partition, partition_epoch| {
         let (in_sync, leader, leader_epoch) = (vec![1], 1, 9);
