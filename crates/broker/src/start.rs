@@ -51,7 +51,6 @@ pub enum StartError {
     System(io::Error),
 }
 
-
 /// A node that is up: what its user wants to know.
 #[derive(Clone, Debug)]
 pub struct Ready {
@@ -180,13 +179,16 @@ pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, R
 }
 
 fn storage_options(config: &Config, settings: &Settings) -> StorageOptions {
+    let defaults = StorageOptions::new(&config.data_dir);
     StorageOptions {
+        // Appends must not wait for a checkpoint that is not due yet.
+        wal_bytes_max: defaults.wal_bytes_max.max(config.checkpoint_distance_bytes.saturating_mul(2)),
         wal_file_bytes: config.wal_file_bytes,
         checkpoint_distance_bytes: config.checkpoint_distance_bytes,
         disk_reserve_bytes: config.disk_reserve_bytes,
         producer_id_expiration_ms: settings.producer_id_expiration_ms,
         seed: u64::from_le_bytes(*random_id().first_chunk().expect("an id has 16 bytes")),
-        ..StorageOptions::new(&config.data_dir)
+        ..defaults
     }
 }
 
@@ -245,7 +247,8 @@ fn hint(error: &io::Error, address: &SocketAddr) -> String {
             "Ports below 1024 need privileges.\n\nFix: choose a port above 1023 with --bind".to_owned()
         }
         io::ErrorKind::AddrNotAvailable => {
-            "No interface of this machine has this address.\n\nFix: bind to 0.0.0.0, or to an address of this machine".to_owned()
+            "No interface of this machine has this address.\n\nFix: bind to 0.0.0.0, or to an address of this machine"
+                .to_owned()
         }
         _ => "Fix: choose another address with --bind".to_owned(),
     }

@@ -85,7 +85,7 @@ pub(crate) const SYNC: Key = Key {
     default: Some("commit"),
     about: "When a record counts as acknowledged. `commit`: after it is on disk, one sync for all that waits. \
             `interval`: after it is written; the sync follows within `sync_interval`, and a power cut may take what \
-            was acknowledged in between (a crash of the process may not).",
+            was acknowledged in between (a crash of the process may not). Topics override it with `chronik.sync`.",
     ..key("storage", "sync")
 };
 pub(crate) const SYNC_INTERVAL: Key = Key {
