@@ -95,24 +95,16 @@ impl Settings {
             request_bytes_max: reader.number("socket.request.max.bytes", 100 << 20, 1, i32::MAX.into()) as usize,
             connection_idle_max: reader.milliseconds("connections.max.idle.ms", 600_000),
             fetch_bytes_max: reader.number("fetch.max.bytes", 55 << 20, 1024, i32::MAX.into()) as usize,
-            fetch_session_slots: reader.number("max.incremental.fetch.session.cache.slots", 1000, 0, i32::MAX.into())
-                as usize,
+            fetch_session_slots: reader.number("max.incremental.fetch.session.cache.slots", 1000, 0, i32::MAX.into()) as usize,
             producer_id_expiration_ms: reader.number("producer.id.expiration.ms", 86_400_000, 1, i32::MAX.into()),
             retention_check_interval: reader.milliseconds("log.retention.check.interval.ms", 300_000),
             offsets_topic_partitions: reader.number("offsets.topic.num.partitions", 50, 1, i32::MAX.into()) as i32,
             offsets_retention_ms: reader.number("offsets.retention.minutes", 10_080, 1, i32::MAX.into()) * 60_000,
             offsets_retention_check_interval: reader.milliseconds("offsets.retention.check.interval.ms", 600_000),
             offset_metadata_bytes_max: reader.number("offset.metadata.max.bytes", 4096, 0, i32::MAX.into()) as usize,
-            group_session_timeout_ms_min: reader.number("group.min.session.timeout.ms", 6_000, 0, i32::MAX.into())
-                as i32,
-            group_session_timeout_ms_max: reader.number("group.max.session.timeout.ms", 1_800_000, 0, i32::MAX.into())
-                as i32,
-            group_initial_rebalance_delay_ms: reader.number(
-                "group.initial.rebalance.delay.ms",
-                3_000,
-                0,
-                i32::MAX.into(),
-            ) as i32,
+            group_session_timeout_ms_min: reader.number("group.min.session.timeout.ms", 6_000, 0, i32::MAX.into()) as i32,
+            group_session_timeout_ms_max: reader.number("group.max.session.timeout.ms", 1_800_000, 0, i32::MAX.into()) as i32,
+            group_initial_rebalance_delay_ms: reader.number("group.initial.rebalance.delay.ms", 3_000, 0, i32::MAX.into()) as i32,
             group_members_max: reader.number("group.max.size", i32::MAX.into(), 1, i32::MAX.into()) as usize,
         };
         if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }

@@ -46,8 +46,7 @@ pub(crate) fn serve(
         })
         .into());
     }
-    let request =
-        ProduceRequest::parse(body, header.api_version).map_err(|error: DecodeError| BadRequest::from(error))?;
+    let request = ProduceRequest::parse(body, header.api_version).map_err(|error: DecodeError| BadRequest::from(error))?;
     if !reactor.node.storage.has_room(frame.len()) {
         return Ok(Produced::NoRoom);
     }
@@ -89,9 +88,7 @@ impl Work<'_> {
         for topic in request.topics() {
             match refusal.map_or_else(|| self.topic_id(&topic, header), Err) {
                 Ok(id) => self.take_topic(&topic, id),
-                Err(error) => {
-                    self.partitions.extend(topic.partitions().map(|p| PartitionResponse::failed(p.index, error)))
-                }
+                Err(error) => self.partitions.extend(topic.partitions().map(|p| PartitionResponse::failed(p.index, error))),
             }
         }
     }
@@ -144,12 +141,7 @@ impl Work<'_> {
         });
     }
 
-    fn answer(
-        self,
-        request: &ProduceRequest<'_>,
-        header: &RequestHeader,
-        answers: &mut BytesMut,
-    ) -> Result<Produced, Closed> {
+    fn answer(self, request: &ProduceRequest<'_>, header: &RequestHeader, answers: &mut BytesMut) -> Result<Produced, Closed> {
         if request.acks() == 0 {
             let failed = self.partitions.iter().find(|partition| partition.error != ErrorCode::None);
             return match failed {

@@ -4,8 +4,8 @@
 //! decided what a client is told.
 
 use chronik_log::{AppendError, ReadError};
-use chronik_state::fetch_session::FetchSessionError;
 use chronik_state::group::GroupError;
+use chronik_state::fetch_session::FetchSessionError;
 use chronik_state::metadata::MetadataError;
 use chronik_state::partition::producers::ProducerError;
 use chronik_wire::ErrorCode;
@@ -89,9 +89,7 @@ impl From<SubmitError> for Failure {
 fn producer(error: &ProducerError) -> ErrorCode {
     match error {
         ProducerError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        ProducerError::OutOfOrderSequence { .. } | ProducerError::NewEpochNotAtZero { .. } => {
-            ErrorCode::OutOfOrderSequenceNumber
-        }
+        ProducerError::OutOfOrderSequence { .. } | ProducerError::NewEpochNotAtZero { .. } => ErrorCode::OutOfOrderSequenceNumber,
         ProducerError::Malformed { .. } => ErrorCode::InvalidRecord,
         ProducerError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
     }

@@ -102,11 +102,7 @@ pub(crate) fn is_produce(frame: &[u8]) -> bool {
 }
 
 /// Serves any request but Produce.
-pub(crate) async fn serve(
-    reactor: &Rc<Reactor>,
-    connection: &mut Connection,
-    frame: Bytes,
-) -> Result<Reply, BadRequest> {
+pub(crate) async fn serve(reactor: &Rc<Reactor>, connection: &mut Connection, frame: Bytes) -> Result<Reply, BadRequest> {
     let inner = chronik_wire::Request::parse(frame)?;
     let (api_key, api_version) = (inner.header.api_key, inner.header.api_version);
     let api = table::api(api_key).ok_or(FrameError::UnsupportedVersion { api_key, api_version })?;

@@ -280,8 +280,7 @@ impl TryFrom<Kind> for Record {
                 Record::RemoveTopic(state::RemoveTopicRecord { topic_id: topic(&topic_id)? })
             }
             Kind::Config(Config { resource_kind, resource_name, name, value }) => {
-                let kind =
-                    state::ConfigResourceKind::from_code(narrow(resource_kind)?).ok_or(CodecError::UnknownKind)?;
+                let kind = state::ConfigResourceKind::from_code(narrow(resource_kind)?).ok_or(CodecError::UnknownKind)?;
                 let resource = state::ConfigResource { kind, name: resource_name };
                 Record::Config(state::ConfigRecord { resource, name, value })
             }

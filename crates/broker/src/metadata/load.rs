@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chronik_log::snapshot::{self as snapshot_file, SnapshotError};
-use chronik_log::{
-    AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records,
-};
+use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records};
 use chronik_state::ids::{LogId, Offset};
 use chronik_state::metadata::record::{Endpoint, Record};
 use chronik_state::metadata::{BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError};
@@ -38,9 +36,7 @@ pub enum LoadError {
     #[error("the metadata log cannot be read at offset {offset}: {reason}")]
     Batch { offset: Offset, reason: String },
     /// A record is not one, or of a later version.
-    #[error(
-        "the metadata log cannot be understood at offset {offset}: {source}\n\nFix: start this data directory with the version of the program that wrote it, or a later one"
-    )]
+    #[error("the metadata log cannot be understood at offset {offset}: {source}\n\nFix: start this data directory with the version of the program that wrote it, or a later one")]
     Record { offset: Offset, source: CodecError },
     /// This node may not join.
     #[error("{0}")]
@@ -58,12 +54,7 @@ pub enum LoadError {
 
 impl Metadata {
     /// Reads what the node knew, and registers this process anew.
-    pub(crate) fn load(
-        storage: &Storage,
-        config: &Config,
-        settings: &Settings,
-        identity: &Identity,
-    ) -> Result<Self, LoadError> {
+    pub(crate) fn load(storage: &Storage, config: &Config, settings: &Settings, identity: &Identity) -> Result<Self, LoadError> {
         let log = storage.create(LogId::METADATA, log_config())?;
         let mut image = Image::default();
         let mut end_offset = 0;
@@ -151,8 +142,7 @@ fn replay(log: &Arc<PartitionLog>, from: Offset, mut apply: impl FnMut(&Record))
                 let record = record.map_err(|error| LoadError::Batch { offset, reason: error.to_string() })?;
                 if record.offset >= from {
                     let value = record.value.unwrap_or_default();
-                    let record =
-                        codec::decode(value).map_err(|source| LoadError::Record { offset: record.offset, source })?;
+                    let record = codec::decode(value).map_err(|source| LoadError::Record { offset: record.offset, source })?;
                     apply(&record);
                 }
             }

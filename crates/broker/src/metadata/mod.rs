@@ -91,8 +91,10 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 fn append(log: &PartitionLog, term: LeaderEpoch, records: &[Record]) -> Result<Position, AppendError> {
     let now_ms = now_ms();
     let batch = batch(records, now_ms);
-    let appended =
-        log.append(batch.as_valid(), Append { leader_epoch: term, now_ms, sync: SyncClass::Commit, privileged: true })?;
+    let appended = log.append(
+        batch.as_valid(),
+        Append { leader_epoch: term, now_ms, sync: SyncClass::Commit, privileged: true },
+    )?;
     log.note_high_watermark(appended.last_offset + 1);
     Ok(Position { lsn: appended.lsn, durable: true })
 }

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use chronik_state::ids::LogId;
+use chronik_state::metadata::{Image, Topic};
 use chronik_state::metadata::configs::{BrokerLayers, ConfigMap, TopicSettings};
 use chronik_state::metadata::record::{ConfigResourceKind, Record};
-use chronik_state::metadata::{Image, Topic};
 use tracing::{error, info};
 
 use super::{LoadError, Metadata};
@@ -20,7 +20,8 @@ impl Metadata {
     /// At a start: opens what this node leads, and lets go of what the metadata no longer knows.
     pub(crate) fn take_lead(&self, node: &Node) -> Result<(), LoadError> {
         let image = self.image();
-        node.storage.retain(|id| id == LogId::METADATA || image.partition(id.topic, id.partition).is_some())?;
+        node.storage
+            .retain(|id| id == LogId::METADATA || image.partition(id.topic, id.partition).is_some())?;
         for topic in image.topics() {
             let settings = Arc::new(topic_settings(node, &image, &topic.configs));
             for (index, partition) in topic.partitions.iter() {

@@ -66,9 +66,7 @@ pub(crate) async fn serve(reactor: Rc<Reactor>, accepted: Accepted) {
         Err(error) => Closed::Io(error),
     };
     match closed {
-        Closed::ByClient | Closed::Idle | Closed::NodeStops | Closed::Io(_) => {
-            debug!(%peer, reason = %closed, "connection ended")
-        }
+        Closed::ByClient | Closed::Idle | Closed::NodeStops | Closed::Io(_) => debug!(%peer, reason = %closed, "connection ended"),
         _ => info!(%peer, reason = %closed, "connection closed"),
     }
 }

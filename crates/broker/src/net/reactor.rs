@@ -194,9 +194,7 @@ async fn keep_groups_time(reactor: Rc<Reactor>) {
     let keeper = Rc::clone(&reactor);
     let task = tokio::task::spawn_local(async move { keeper.node.coordinator.keep_time(&keeper).await });
     if task.await.is_err_and(|error| error.is_panic()) {
-        reactor
-            .node
-            .fail(&"the task that keeps the time of groups panicked; this is a bug, and the lines above show where");
+        reactor.node.fail(&"the task that keeps the time of groups panicked; this is a bug, and the lines above show where");
     }
 }
 

@@ -38,9 +38,7 @@ pub(crate) enum Refused {
     Corrupt(BatchError),
     #[error("the batch has {bytes} bytes, max.message.bytes is {limit}")]
     TooLarge { bytes: usize, limit: usize },
-    #[error(
-        "timestamp {timestamp_ms} is not within the bounds that message.timestamp.before.max.ms and message.timestamp.after.max.ms set around {now_ms}"
-    )]
+    #[error("timestamp {timestamp_ms} is not within the bounds that message.timestamp.before.max.ms and message.timestamp.after.max.ms set around {now_ms}")]
     Timestamp { timestamp_ms: i64, now_ms: i64 },
     #[error("zstd needs version 7 of Produce or later")]
     CompressionNotAllowed,
@@ -80,12 +78,7 @@ impl Partition {
         self.append_checked(batch, now_ms, &self.settings())
     }
 
-    fn append_checked(
-        &self,
-        batch: ValidBatch<'_>,
-        now_ms: i64,
-        settings: &TopicSettings,
-    ) -> Result<Taken, AppendError> {
+    fn append_checked(&self, batch: ValidBatch<'_>, now_ms: i64, settings: &TopicSettings) -> Result<Taken, AppendError> {
         let durable = settings.sync == SyncPolicy::Commit;
         let sync = if durable { SyncClass::Commit } else { SyncClass::Interval };
         let leader_epoch = self.leader_epoch();

@@ -33,13 +33,7 @@ pub(crate) struct Partition {
 
 impl Partition {
     /// Takes the lead of `log` in `leader_epoch`: all that recovery kept is on disk, and with one replica committed.
-    pub(crate) fn lead(
-        id: LogId,
-        log: Arc<PartitionLog>,
-        broker_id: BrokerId,
-        leader_epoch: LeaderEpoch,
-        settings: Arc<TopicSettings>,
-    ) -> Arc<Self> {
+    pub(crate) fn lead(id: LogId, log: Arc<PartitionLog>, broker_id: BrokerId, leader_epoch: LeaderEpoch, settings: Arc<TopicSettings>) -> Arc<Self> {
         let (leader, _) = Leader::elect(Election {
             broker_id,
             leader_epoch,

@@ -56,13 +56,7 @@ impl Partition {
         // Before the read: a reader must not learn of a high watermark that its records do not go up to.
         let high_watermark = self.high_watermark();
         let log_start_offset = self.log.log_start_offset();
-        let mut given = Given {
-            pieces: Vec::new(),
-            bytes: 0,
-            high_watermark,
-            log_start_offset,
-            diverging: self.divergence(wanted),
-        };
+        let mut given = Given { pieces: Vec::new(), bytes: 0, high_watermark, log_start_offset, diverging: self.divergence(wanted) };
         if given.diverging.is_none() {
             let request = ReadRequest {
                 offset: wanted.offset,

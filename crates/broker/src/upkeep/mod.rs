@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chronik_log::UpkeepError;
 use parking_lot::{Condvar, Mutex};
+use chronik_log::UpkeepError;
 use tracing::warn;
 
 use crate::node::{Node, now_ms};
@@ -35,9 +35,7 @@ impl Bell {
 
     /// After a commit: rings if there is work, or if upkeep does not know yet that there will be.
     pub(crate) fn ring_if_needed(&self, storage: &chronik_log::Storage) {
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed)
-            || storage.pressure().urgent
-        {
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) || storage.pressure().urgent {
             self.ring();
         }
     }

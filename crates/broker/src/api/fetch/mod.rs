@@ -94,19 +94,11 @@ impl Reading<'_> {
         round
     }
 
-    fn read_one(
-        &self,
-        target: &Target,
-        bytes_left: usize,
-        must_advance: bool,
-        now_ms: i64,
-    ) -> Result<Given, ErrorCode> {
+    fn read_one(&self, target: &Target, bytes_left: usize, must_advance: bool, now_ms: i64) -> Result<Given, ErrorCode> {
         let partition = target.partition.as_ref().map_err(|error| *error)?;
         let wanted = Wanted { bytes_max: target.wanted.bytes_max.min(bytes_left), ..target.wanted };
         partition.read(wanted, must_advance, now_ms).map_err(|error| {
-            if let NotGiven::Log(error @ (chronik_log::ReadError::Corrupt { .. } | chronik_log::ReadError::Io { .. })) =
-                &error
-            {
+            if let NotGiven::Log(error @ (chronik_log::ReadError::Corrupt { .. } | chronik_log::ReadError::Io { .. })) = &error {
                 tracing::error!(partition = %partition.id, offset = wanted.offset, "not served: {error}");
             }
             errors::not_given(&error)

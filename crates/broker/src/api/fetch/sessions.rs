@@ -158,8 +158,7 @@ fn session_request(version: i16, body: &FetchRequest) -> FetchSessionRequest {
     }
     for forgotten in &body.forgotten_topics_data {
         let topic = topic(&forgotten.topic, forgotten.topic_id.as_bytes());
-        let keys =
-            forgotten.partitions.iter().map(|index| state::FetchPartition { topic: topic.clone(), partition: *index });
+        let keys = forgotten.partitions.iter().map(|index| state::FetchPartition { topic: topic.clone(), partition: *index });
         request.forgotten.extend(keys);
     }
     request
@@ -192,13 +191,9 @@ fn outcome(result: &Result<Given, ErrorCode>) -> FetchOutcome {
             error: false,
             redirected: given.diverging.is_some(),
         },
-        Err(_) => FetchOutcome {
-            high_watermark: -1,
-            log_start_offset: -1,
-            has_records: false,
-            error: true,
-            redirected: false,
-        },
+        Err(_) => {
+            FetchOutcome { high_watermark: -1, log_start_offset: -1, has_records: false, error: true, redirected: false }
+        }
     }
 }
 
