@@ -5,6 +5,8 @@
 //!
 //! KIP-345 (instance ids, v4), KIP-430 (allowed operations, v3: without access control, all of them).
 
+use std::collections::BTreeSet;
+
 use chronik_state::group::{GroupDescription, GroupState, MemberDescription};
 use chronik_wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use chronik_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
@@ -23,8 +25,10 @@ const NO_OPERATIONS: i32 = i32::MIN;
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: DescribeGroupsRequest = request.decode()?;
-    let mut groups = Vec::with_capacity(body.groups.len());
-    for group_id in &body.groups {
+    let mut groups = Vec::new();
+    // Named twice, answered once: nobody means it, and answers are much larger than questions.
+    let mut seen = BTreeSet::new();
+    for group_id in body.groups.iter().filter(|group_id| seen.insert(group_id.as_str())) {
         let coordinator = &request.node().coordinator;
         let looked = coordinator.look(request.reactor, group_id, |groups| groups.describe(group_id)).await;
         let mut described = match looked {

@@ -8,6 +8,8 @@
 //! KIP-320 (leader epochs, v5), KIP-709 (several groups, v8), KIP-848 (member id and epoch, v9, of no meaning to
 //! classic groups), KIP-516 (topic ids, v10).
 
+use std::collections::BTreeSet;
+
 use chronik_state::group::FetchedOffset;
 use chronik_state::ids::TopicId;
 use chronik_state::metadata::Image;
@@ -36,8 +38,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let response = if request.version() < GROUPS_VERSION {
         one_group(&request, &body).await
     } else {
-        let mut groups = Vec::with_capacity(body.groups.len());
-        for group in &body.groups {
+        let mut groups = Vec::new();
+        // Named twice, answered once: nobody means it, and answers are much larger than questions.
+        let mut seen = BTreeSet::new();
+        for group in body.groups.iter().filter(|group| seen.insert(group.group_id.as_str())) {
             groups.push(fetch_group(&request, group).await);
         }
         message!(OffsetFetchResponse { groups: groups })

@@ -221,6 +221,12 @@ impl Shard {
 
     /// One batch for one decision, so that a decision is in the log whole or not at all.
     fn append(&self, reactor: &Rc<Reactor>, append: &Append) -> Result<Offset, GroupError> {
+        let bytes: usize = append.records.iter().map(GroupRecord::bytes).sum();
+        let bytes_max = self.partition.settings().max_message_bytes.max(GroupConfig::default().batch_bytes_max);
+        if bytes > bytes_max {
+            tracing::warn!(bytes, bytes_max, "a group with so many members or so much metadata cannot be kept");
+            return Err(GroupError::UnknownServerError);
+        }
         let now_ms = now_ms();
         let batch = build(&append.records, now_ms).build();
         let taken = self.partition.append_own(batch.as_valid(), now_ms).map_err(|error| {

@@ -62,6 +62,7 @@ impl Coordinator {
         let answer = asked.map_err(error_code)?;
         let mut stopping = reactor.node.stopping();
         let Answer { reply, end_offset } = tokio::select! {
+            biased;
             answer = answer => answer.map_err(|_| ErrorCode::NotCoordinator)?,
             _ = stopping.wait_for(|stopping| *stopping) => return Err(ErrorCode::NotCoordinator),
         };
@@ -247,6 +248,7 @@ fn config(settings: &Settings) -> GroupConfig {
         offset_metadata_length_max: settings.offset_metadata_bytes_max,
         offsets_retention_ms: settings.offsets_retention_ms,
         offsets_retention_check_interval_ms: settings.offsets_retention_check_interval.as_millis() as i64,
+        ..GroupConfig::default()
     }
 }
 

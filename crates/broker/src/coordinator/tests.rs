@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use chronik_state::group::{CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply};
+use chronik_state::group::{
+    CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply,
+};
 use chronik_state::ids::LogId;
 use chronik_wire::ErrorCode;
 use tokio::sync::mpsc;
@@ -100,7 +102,9 @@ fn an_answer_waits_until_what_it_says_is_committed() {
         let partition = reactor.node.partitions.partition(partition).unwrap();
         let mut asked = Box::pin(commit(reactor, "g", "t", 2));
         // Polled once: appended, and nobody has committed yet.
-        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(asked.as_mut().poll(context))).await.is_pending());
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(asked.as_mut().poll(context))).await.is_pending()
+        );
         assert_eq!((partition.log.log_end_offset(), partition.high_watermark()), (2, 1));
         asked.await.unwrap();
         assert_eq!(partition.high_watermark(), 2);
@@ -130,9 +134,12 @@ fn who_waits_is_told_when_the_partition_goes() {
     let data_dir = tempfile::tempdir().unwrap();
     on_node(&data_dir, async |reactor| {
         let coordinator = &reactor.node.coordinator;
-        let joining = coordinator.ask(reactor, "g", |groups, ticket, now| groups.on_join(ticket, join_request("g"), now));
+        let joining =
+            coordinator.ask(reactor, "g", |groups, ticket, now| groups.on_join(ticket, join_request("g"), now));
         let mut joining = Box::pin(joining);
-        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending());
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending()
+        );
         let topic = reactor.node.metadata.image().topic(OFFSETS_TOPIC).unwrap().as_ref().clone();
         coordinator.on_topic_deleted(&topic);
         let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };

@@ -133,6 +133,7 @@ pub(crate) fn group(error: GroupError) -> ErrorCode {
         GroupError::NotCoordinator => ErrorCode::NotCoordinator,
         GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
         GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::InvalidCommitOffsetSize => ErrorCode::InvalidCommitOffsetSize,
         GroupError::UnknownMemberId => ErrorCode::UnknownMemberId,
         GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
         GroupError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,

@@ -4,10 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::classic::GroupState;
-use super::event::{Effects, Then};
+use super::event::Effects;
 use super::message::{GroupDescription, GroupError, GroupType, ListedGroup, Reply, Ticket};
-use super::offsets;
-use super::record::GroupRecord;
+use super::purge::Purge;
 use super::{Group, Groups};
 
 impl Groups {
@@ -43,25 +42,16 @@ impl Groups {
     /// DeleteGroups, for one group: only if nobody is in it (KIP-229).
     pub fn on_delete_group(&mut self, ticket: Ticket, group_id: &str) -> Effects {
         let mut effects = Effects::default();
-        let result = match self.groups.get(group_id) {
-            None => Err(GroupError::GroupIdNotFound),
-            Some(Group::Classic(group)) if !group.is(GroupState::Empty) => Err(GroupError::NonEmptyGroup),
+        let error = match self.groups.get(group_id) {
+            None => GroupError::GroupIdNotFound,
+            Some(Group::Classic(group)) if !group.is(GroupState::Empty) => GroupError::NonEmptyGroup,
             Some(_) => {
-                effects.append(self.deletion(group_id), Then::Apply(None));
-                Ok(())
+                let answer = (ticket, Reply::DeleteGroup(Ok(())));
+                self.purge(Purge::Group { group_id: group_id.to_string() }, Some(answer), &mut effects);
+                return effects;
             }
         };
-        effects.answer(ticket, Reply::DeleteGroup(result));
+        effects.answer(ticket, Reply::DeleteGroup(Err(error)));
         effects
-    }
-
-    /// Offsets first: whoever reads the log half way still finds a group to hang them on.
-    fn deletion(&self, group_id: &str) -> Vec<GroupRecord> {
-        let mut records = Vec::new();
-        for (topic, partitions) in self.offsets.of_group(group_id).into_iter().flatten() {
-            records.extend(partitions.keys().map(|partition| offsets::tombstone(group_id, topic, *partition)));
-        }
-        records.push(GroupRecord::Group { group_id: group_id.to_string(), value: None });
-        records
     }
 }

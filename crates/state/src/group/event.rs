@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::classic::{ClassicGroup, GroupState};
 use super::message::{GroupError, JoinReply, Reply, Ticket};
+use super::purge::Purge;
 use super::record::GroupRecord;
 use super::{Group, Groups};
 use crate::ids::{Offset, TimestampMs};
@@ -32,6 +33,10 @@ pub struct Append {
 pub(super) enum Then {
     /// The records are the decision: apply them and answer.
     Apply(Option<(Ticket, Reply)>),
+    /// The records are part of the decision: apply them, go on, and answer at the end.
+    Purge(Purge, Option<(Ticket, Reply)>),
+    /// The records forget what has expired: apply them, and look for more.
+    Expire,
     /// The records tell of what has already happened here.
     Tell(Option<(Ticket, Reply)>),
     /// A group was made by this ticket's join, whose answer is here if it has one already.
@@ -67,12 +72,26 @@ impl Groups {
         match append.then {
             Then::Apply(answer) => {
                 if let Ok(base_offset) = outcome {
-                    for (record, offset) in append.records.iter().zip(base_offset..) {
-                        self.apply(record, offset);
-                    }
+                    self.apply_all(&append.records, base_offset);
                     self.arrange_expiry(now);
                 }
                 effects.replies.extend(answer.map(|answer| or_refused(answer, outcome)));
+            }
+            Then::Purge(purge, answer) => match outcome {
+                Ok(base_offset) => {
+                    self.apply_all(&append.records, base_offset);
+                    self.arrange_expiry(now);
+                    self.purge(purge, answer, &mut effects);
+                }
+                Err(_) => effects.replies.extend(answer.map(|answer| or_refused(answer, outcome))),
+            },
+            Then::Expire => {
+                // What the log does not take now is looked at again the next time.
+                if let Ok(base_offset) = outcome {
+                    self.apply_all(&append.records, base_offset);
+                    self.arrange_expiry(now);
+                    self.expire(now, &mut effects);
+                }
             }
             Then::Tell(answer) => effects.replies.extend(answer.map(|answer| or_refused(answer, outcome))),
             Then::Create { group_id, creator, reply } => {
@@ -109,6 +128,12 @@ impl Groups {
             }
         }
         effects
+    }
+
+    fn apply_all(&mut self, records: &[GroupRecord], base_offset: Offset) {
+        for (record, offset) in records.iter().zip(base_offset..) {
+            self.apply(record, offset);
+        }
     }
 
     /// What the log says of a group that stands still is what the group is; else a restart would change it.

@@ -1,18 +1,14 @@
 //! Offsets that nobody needs any more, and groups that have nothing left (KIP-211).
 
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use alloc::string::String;
 
 use super::classic::{ClassicGroup, GroupState};
 use super::event::{Effects, Then};
-use super::offsets::{self, GroupOffsets};
-use super::record::{GroupRecord, OffsetValue};
+use super::purge::Tombstones;
+use super::record::OffsetValue;
 use super::timers::Timer;
 use super::{Group, Groups};
 use crate::ids::TimestampMs;
-
-/// One look writes at most about so many tombstones; if more are due, the next look follows at once.
-const TOMBSTONES_MAX: usize = 1_000;
 
 impl Groups {
     /// A shard without groups has nothing to look after.
@@ -26,54 +22,42 @@ impl Groups {
     }
 
     pub(super) fn on_expiry_deadline(&mut self, now: TimestampMs, effects: &mut Effects) {
-        let records = self.expire(now);
-        if records.len() >= TOMBSTONES_MAX {
-            self.timers.schedule(Timer::Expiry, now.saturating_add(1));
-        } else {
-            self.arrange_expiry(now);
-        }
-        if !records.is_empty() {
-            effects.append(records, Then::Apply(None));
-        }
+        self.arrange_expiry(now);
+        self.expire(now, effects);
     }
 
-    fn expire(&self, now: TimestampMs) -> Vec<GroupRecord> {
-        let mut records = Vec::new();
+    /// Writes the next batch of tombstones, if any are due.
+    pub(super) fn expire(&mut self, now: TimestampMs, effects: &mut Effects) {
+        let mut batch = self.tombstones();
         for (group_id, Group::Classic(group)) in &self.groups {
-            if records.len() >= TOMBSTONES_MAX {
+            if self.expire_group(group_id, group, now, &mut batch).is_none() {
                 break;
             }
-            let all_expired = match self.offsets.of_group(group_id) {
-                None => true,
-                Some(committed) => self.expire_group(group_id, group, committed, now, &mut records),
-            };
-            if all_expired && group.is(GroupState::Empty) && group.pending_joins.is_empty() {
-                records.push(GroupRecord::Group { group_id: group_id.to_string(), value: None });
-            }
         }
-        records
+        if !batch.records.is_empty() {
+            effects.append(batch.records, Then::Expire);
+        }
     }
 
-    /// True if nothing of the group's is left after this.
+    /// None if the batch is full before all is in it.
     fn expire_group(
         &self,
         group_id: &str,
         group: &ClassicGroup,
-        committed: &GroupOffsets,
         now: TimestampMs,
-        records: &mut Vec<GroupRecord>,
-    ) -> bool {
-        let mut all_expired = true;
-        for (topic, partitions) in committed {
+        batch: &mut Tombstones,
+    ) -> Option<()> {
+        let mut is_needed = !group.is(GroupState::Empty) || !group.pending_joins.is_empty();
+        for (topic, partitions) in self.offsets.of_group(group_id).into_iter().flatten() {
             for (partition, offset) in partitions {
                 if !group.is_subscribed_to(topic) && self.has_expired(group, &offset.value, now) {
-                    records.push(offsets::tombstone(group_id, topic, *partition));
+                    batch.add_offset(group_id, topic, *partition)?;
                 } else {
-                    all_expired = false;
+                    is_needed = true;
                 }
             }
         }
-        all_expired
+        if is_needed { Some(()) } else { batch.add_group(group_id) }
     }
 
     fn has_expired(&self, group: &ClassicGroup, offset: &OffsetValue, now: TimestampMs) -> bool {

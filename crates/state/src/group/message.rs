@@ -25,6 +25,8 @@ pub enum GroupError {
     InvalidGroupId,
     #[error("the session timeout is outside what the node allows")]
     InvalidSessionTimeout,
+    #[error("so many offsets do not fit into one commit")]
+    InvalidCommitOffsetSize,
     #[error("no such member")]
     UnknownMemberId,
     #[error("the group is in another generation")]

@@ -23,6 +23,7 @@ mod join;
 mod member;
 mod message;
 mod offsets;
+mod purge;
 mod rebalance;
 mod record;
 mod session;
@@ -61,6 +62,8 @@ pub struct GroupConfig {
     pub size_max: usize,
     /// `offset.metadata.max.bytes`, which Kafka counts in UTF-16 units.
     pub offset_metadata_length_max: usize,
+    /// Bytes of records that one decision may write: about `max.message.bytes` of the topic.
+    pub batch_bytes_max: usize,
     /// `offsets.retention.minutes`, in milliseconds (KIP-211).
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
@@ -75,6 +78,7 @@ impl Default for GroupConfig {
             initial_rebalance_delay_ms: 3_000,
             size_max: i32::MAX as usize,
             offset_metadata_length_max: 4_096,
+            batch_bytes_max: 1 << 20,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
         }

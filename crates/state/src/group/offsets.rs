@@ -1,16 +1,15 @@
 //! Committed offsets: committing, fetching, deleting.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::classic::{ClassicGroup, GroupState};
 use super::event::{Effects, Then};
-use super::message::{
-    CommitPartition, CommitRequest, FetchedOffset, GroupError, PartitionResults, Reply, Ticket,
-};
-use super::record::{GroupRecord, GroupValue, OffsetValue};
+use super::message::{CommitPartition, CommitRequest, FetchedOffset, GroupError, PartitionResults, Reply, Ticket};
+use super::purge::Purge;
+use super::record::{GroupRecord, GroupValue, OffsetValue, offset_bytes};
 use super::{Group, Groups};
 use crate::ids::{Offset, PartitionIndex, TimestampMs};
 
@@ -18,7 +17,7 @@ use crate::ids::{Offset, PartitionIndex, TimestampMs};
 /// why each offset knows where its record is: the later record wins, not the later commit.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(super) struct Offsets {
-    by_group: BTreeMap<String, GroupOffsets>,
+    pub(super) by_group: BTreeMap<String, GroupOffsets>,
 }
 
 pub(super) type GroupOffsets = BTreeMap<String, BTreeMap<PartitionIndex, CommittedOffset>>;
@@ -66,6 +65,10 @@ impl Groups {
             effects.answer(ticket, Reply::Commit(Err(error)));
             return effects;
         }
+        if self.commit_bytes(request) > self.config.batch_bytes_max {
+            effects.answer(ticket, Reply::Commit(Err(GroupError::InvalidCommitOffsetSize)));
+            return effects;
+        }
         if let Some(mut session) = self.session(&request.group_id, now, &mut effects) {
             // Committing is a sign of life.
             if matches!(session.group.state, GroupState::Stable | GroupState::PreparingRebalance) {
@@ -88,45 +91,36 @@ impl Groups {
         topics: &[(String, Vec<PartitionIndex>)],
     ) -> Effects {
         let mut effects = Effects::default();
-        match self.delete_offsets(group_id, topics) {
+        match self.decide_deletion(group_id, topics) {
             Err(error) => effects.answer(ticket, Reply::DeleteOffsets(Err(error))),
-            Ok((records, results)) => {
-                if !records.is_empty() {
-                    effects.append(records, Then::Apply(None));
-                }
-                effects.answer(ticket, Reply::DeleteOffsets(Ok(results)));
-            }
+            Ok((purge, results)) => self.purge(purge, Some((ticket, Reply::DeleteOffsets(Ok(results)))), &mut effects),
         }
         effects
     }
 
-    /// A partition is gone, and with it what groups had committed there. For a whole topic, name all its partitions.
+    /// Partitions are gone, and with them what groups had committed there. For a whole topic, name all its partitions.
     pub fn on_partitions_deleted(&mut self, topic: &str, partitions: &[PartitionIndex]) -> Effects {
         let mut effects = Effects::default();
-        let mut records = Vec::new();
-        for (group_id, topics) in &self.offsets.by_group {
-            let Some(committed) = topics.get(topic) else { continue };
-            for partition in partitions.iter().filter(|partition| committed.contains_key(partition)) {
-                records.push(tombstone(group_id, topic, *partition));
-            }
-        }
-        if !records.is_empty() {
-            effects.append(records, Then::Apply(None));
-        }
+        let partitions = partitions.iter().copied().collect();
+        self.purge(Purge::Partitions { topic: topic.to_string(), partitions }, None, &mut effects);
         effects
     }
 
-    /// OffsetFetch of named partitions, in the order asked. A group that does not exist has committed nothing.
+    /// OffsetFetch of named partitions, in the order asked. A group that does not exist has committed nothing. What is
+    /// named twice is answered once: nobody means it, and metadata makes answers much larger than questions.
     pub fn fetch_offsets(
         &self,
         group_id: &str,
         topics: &[(String, Vec<PartitionIndex>)],
     ) -> Vec<(String, Vec<FetchedOffset>)> {
-        let fetch = |topic: &str, partition| fetched(partition, self.offsets.get(group_id, topic, partition));
-        let fetch_topic = |topic: &str, partitions: &[PartitionIndex]| -> Vec<FetchedOffset> {
-            partitions.iter().map(|partition| fetch(topic, *partition)).collect()
-        };
-        topics.iter().map(|(topic, partitions)| (topic.clone(), fetch_topic(topic, partitions))).collect()
+        let mut seen = BTreeSet::new();
+        let mut found = Vec::with_capacity(topics.len());
+        for (topic, partitions) in topics {
+            let fetch = |partition: &PartitionIndex| fetched(*partition, self.offsets.get(group_id, topic, *partition));
+            let is_first = |partition: &&PartitionIndex| seen.insert((topic.as_str(), **partition));
+            found.push((topic.clone(), partitions.iter().filter(is_first).map(fetch).collect()));
+        }
+        found
     }
 
     /// OffsetFetch of everything the group has committed, in order.
@@ -162,11 +156,9 @@ impl Groups {
 
     fn validate_commit(&self, request: &CommitRequest) -> Result<(), GroupError> {
         match self.groups.get(&request.group_id) {
-            Some(Group::Classic(group)) => group.validate_commit(
-                &request.member_id,
-                request.group_instance_id.as_deref(),
-                request.generation_id,
-            ),
+            Some(Group::Classic(group)) => {
+                group.validate_commit(&request.member_id, request.group_instance_id.as_deref(), request.generation_id)
+            }
             None if request.generation_id < 0 => Ok(()),
             None if request.knows_group_id_not_found => Err(GroupError::GroupIdNotFound),
             None => Err(GroupError::IllegalGeneration),
@@ -190,16 +182,27 @@ impl Groups {
         (records, results)
     }
 
+    /// A commit is written whole or not at all, so it must fit into one batch. Looked at before any record is made,
+    /// because each of them repeats the names.
+    fn commit_bytes(&self, request: &CommitRequest) -> usize {
+        let of_topic = |(topic, partitions): &(String, Vec<CommitPartition>)| -> usize {
+            let metadata_bytes = |commit: &CommitPartition| commit.metadata.as_ref().map_or(0, String::len);
+            let bytes = |commit| offset_bytes(&request.group_id, topic, metadata_bytes(commit));
+            partitions.iter().filter(|commit| self.has_acceptable_metadata(commit)).map(bytes).sum()
+        };
+        request.topics.iter().map(of_topic).sum()
+    }
+
     fn has_acceptable_metadata(&self, commit: &CommitPartition) -> bool {
         let length = commit.metadata.as_ref().map_or(0, |metadata| metadata.encode_utf16().count());
         length <= self.config.offset_metadata_length_max
     }
 
-    fn delete_offsets(
+    fn decide_deletion(
         &self,
         group_id: &str,
         topics: &[(String, Vec<PartitionIndex>)],
-    ) -> Result<(Vec<GroupRecord>, PartitionResults), GroupError> {
+    ) -> Result<(Purge, PartitionResults), GroupError> {
         if group_id.is_empty() {
             return Err(GroupError::InvalidGroupId);
         }
@@ -207,22 +210,17 @@ impl Groups {
         if !group.is(GroupState::Empty) && !group.uses_consumer_protocol() {
             return Err(GroupError::NonEmptyGroup);
         }
-        let mut records = Vec::new();
+        let mut deleted: BTreeMap<String, BTreeSet<PartitionIndex>> = BTreeMap::new();
         let mut results = Vec::new();
         for (topic, partitions) in topics {
             let error = group.is_subscribed_to(topic).then_some(GroupError::GroupSubscribedToTopic);
             results.push((topic.clone(), partitions.iter().map(|partition| (*partition, error)).collect()));
-            let committed = |partition: &&PartitionIndex| self.offsets.get(group_id, topic, **partition).is_some();
             if error.is_none() {
-                records.extend(partitions.iter().filter(committed).map(|at| tombstone(group_id, topic, *at)));
+                deleted.entry(topic.clone()).or_default().extend(partitions);
             }
         }
-        Ok((records, results))
+        Ok((Purge::Offsets { group_id: group_id.to_string(), topics: deleted }, results))
     }
-}
-
-pub(super) fn tombstone(group_id: &str, topic: &str, partition: PartitionIndex) -> GroupRecord {
-    GroupRecord::Offset { group_id: group_id.to_string(), topic: topic.to_string(), partition, value: None }
 }
 
 fn commit_record(request: &CommitRequest, topic: &str, commit: &CommitPartition, now: TimestampMs) -> GroupRecord {

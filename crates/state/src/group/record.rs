@@ -14,6 +14,37 @@ pub enum GroupRecord {
     Offset { group_id: String, topic: String, partition: PartitionIndex, value: Option<OffsetValue> },
 }
 
+impl GroupRecord {
+    /// Roughly the bytes it takes in the log.
+    pub fn bytes(&self) -> usize {
+        match self {
+            GroupRecord::Group { group_id, value } => {
+                let members = value.iter().flat_map(|value| &value.members);
+                KEY_BYTES + group_id.len() + members.map(MemberValue::bytes).sum::<usize>()
+            }
+            GroupRecord::Offset { group_id, topic, value, .. } => {
+                let metadata = value.as_ref().map_or(0, |value| value.metadata.len());
+                offset_bytes(group_id, topic, metadata)
+            }
+        }
+    }
+}
+
+/// Of what is neither text nor opaque in a record.
+const KEY_BYTES: usize = 64;
+
+/// Roughly the bytes that one committed offset takes in the log.
+pub(super) fn offset_bytes(group_id: &str, topic: &str, metadata_bytes: usize) -> usize {
+    KEY_BYTES + group_id.len() + topic.len() + metadata_bytes
+}
+
+impl MemberValue {
+    fn bytes(&self) -> usize {
+        let texts = self.member_id.len() + self.client_id.len() + self.client_host.len();
+        KEY_BYTES + texts + self.subscription.len() + self.assignment.len()
+    }
+}
+
 /// A classic group as it stands still: stable with its assignment, or empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupValue {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 const GROUPS: [&str; 2] = ["g", "h"];
+/// A batch takes one offset: two do not fit into 100 bytes.
 const TOPICS: [&str; 2] = ["t", "u"];
 
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ struct World {
 
 impl World {
     fn new(outcomes: Vec<bool>) -> Self {
-        let groups = Groups::new(GroupConfig { size_max: 3, ..GroupConfig::default() });
+        let groups = Groups::new(GroupConfig { size_max: 3, batch_bytes_max: 100, ..GroupConfig::default() });
         World { groups, log: Vec::new(), now: 1, asked: 0, answered: BTreeSet::new(), outcomes }
     }
 
@@ -75,7 +76,10 @@ impl World {
                     protocol_type: "consumer".into(),
                     protocols: [&["range", "sticky"][..], &["range"], &["sticky", "range"]][protocols]
                         .iter()
-                        .map(|name| Protocol { name: String::from(*name), metadata: vec![0, 0, 0, 0, 0, 1, 0, 1, b't'] })
+                        .map(|name| Protocol {
+                            name: String::from(*name),
+                            metadata: vec![0, 0, 0, 0, 0, 1, 0, 1, b't'],
+                        })
                         .collect(),
                     session_timeout_ms: 10_000,
                     rebalance_timeout_ms: 30_000,

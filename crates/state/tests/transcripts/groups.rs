@@ -25,7 +25,7 @@ pub(crate) struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        let groups = Groups::new(GroupConfig { size_max: 4, ..GroupConfig::default() });
+        let groups = Groups::new(config(4));
         Session { groups, log: Vec::new(), now_ms: 0, asked: 0, refuse: None, said: String::new() }
     }
 }
@@ -52,7 +52,8 @@ impl Machine for Session {
                 self.carry_out(effects);
             }
             "topic-deleted" => {
-                let effects = self.groups.on_partitions_deleted(command.text("topic").unwrap(), &command.list("partitions"));
+                let effects =
+                    self.groups.on_partitions_deleted(command.text("topic").unwrap(), &command.list("partitions"));
                 self.carry_out(effects);
             }
             "list" => self.list(command),
@@ -218,7 +219,7 @@ impl Session {
 
     fn restart(&mut self, command: &Command) {
         let size_max = command.maybe("size_max").unwrap_or(4);
-        self.groups = Groups::new(GroupConfig { size_max, ..GroupConfig::default() });
+        self.groups = Groups::new(config(size_max));
         for (offset, record) in self.log.iter().enumerate() {
             self.groups.replay(record, offset as i64);
         }
@@ -228,6 +229,9 @@ impl Session {
 
     fn carry_out(&mut self, effects: Effects) {
         if let Some(append) = effects.append {
+            if self.said.lines().last().is_some_and(|line| line.starts_with("append")) {
+                self.said.push_str("(next batch)\n");
+            }
             append.records.iter().for_each(|record| say_record(&mut self.said, record));
             let outcome = self.refuse.map_or(Ok(self.log.len() as i64), Err);
             match outcome {
@@ -248,6 +252,11 @@ impl Session {
             say_reply(&mut self.said, reply);
         }
     }
+}
+
+/// Batches so small that the purges of the transcripts take several.
+fn config(size_max: usize) -> GroupConfig {
+    GroupConfig { size_max, batch_bytes_max: 200, ..GroupConfig::default() }
 }
 
 fn group(command: &Command) -> String {
@@ -281,7 +290,11 @@ fn say_record(said: &mut String, record: &GroupRecord) {
         GroupRecord::Group { group_id, value: Some(value) } => {
             let members: Vec<&str> = value.members.iter().map(|member| member.member_id.as_str()).collect();
             let leader = value.leader.as_deref().unwrap_or("-");
-            writeln!(said, "append group {group_id} generation={} leader={leader} members={members:?}", value.generation_id)
+            writeln!(
+                said,
+                "append group {group_id} generation={} leader={leader} members={members:?}",
+                value.generation_id
+            )
         }
         GroupRecord::Offset { group_id, topic, partition, value: None } => {
             writeln!(said, "append offset {group_id} {topic}-{partition} deleted")
