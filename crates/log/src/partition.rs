@@ -36,7 +36,7 @@ mod time;
 
 pub use append::{Append, Appended};
 pub(crate) use cut::Prune;
-pub(crate) use recover::Unsynced;
+pub(crate) use recover::{Captured, sync_captured};
 pub use read::{FileRange, Piece, ReadOutcome, ReadRequest};
 use index::IndexBuilder;
 use segment::{Bounds, ReadContext, Segment, SegmentView};

@@ -148,8 +148,25 @@ struct Lists {
     prunes: Vec<Prune>,
     /// Deleted, with files to be removed when that is durable.
     deleted: Vec<(Arc<PartitionLog>, Lsn)>,
+    /// Deletions that no checkpoint knows yet, and where at the earliest their entries lie.
+    deletions: Vec<(LogId, Lsn)>,
     /// Removed; the next checkpoint says so.
     removed: Vec<LogId>,
+}
+
+impl Lists {
+    /// Where the entry of the oldest deletion may lie whose files are not gone: replay must not start behind it.
+    fn first_pending_deletion(&self) -> Option<Lsn> {
+        let mut done = self.removed.clone();
+        let pending = self.deletions.iter().filter(|(id, _)| match done.iter().position(|removed| removed == id) {
+            Some(index) => {
+                done.swap_remove(index);
+                false
+            }
+            None => true,
+        });
+        pending.map(|(_, not_before)| *not_before).min()
+    }
 }
 
 /// See the module.
@@ -280,6 +297,19 @@ impl Shared {
     pub(crate) fn note_prune(&self, log: LogId, lsn: Lsn) {
         self.lists.lock().prunes.push(Prune { log, lsn });
         self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A log is about to be deleted by an entry at or after `not_before`.
+    pub(crate) fn note_deletion(&self, id: LogId, not_before: Lsn) {
+        self.lists.lock().deletions.push((id, not_before));
+    }
+
+    /// The oldest deletion of this log is over: a checkpoint knows it, or it did not take place.
+    pub(crate) fn end_deletion(&self, id: LogId) {
+        let mut lists = self.lists.lock();
+        if let Some(index) = lists.deletions.iter().position(|(deleted, _)| *deleted == id) {
+            lists.deletions.remove(index);
+        }
     }
 
     pub(crate) fn note_removed(&self, id: LogId) {

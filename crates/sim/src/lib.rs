@@ -1,1 +1,7 @@
 //! A faked world: disks that lose, tear, rot and fill up, and the checks that live through it.
+//!
+//! Everything is determined by a seed: `cargo run --release -p chronik-sim -- replay SEED` shows what happened.
+
+pub mod crash;
+pub mod disk;
+pub mod random;

@@ -8,7 +8,7 @@ use chronik_state::ids::{Offset, TimestampMs};
 use chronik_state::partition::producers::{Appended, Producers, Truncated};
 
 use super::append::producer_batch;
-use super::segment::{Segment, SegmentView};
+use super::segment::{Segment, SegmentError, SegmentView};
 use super::{PartitionLog, State};
 use crate::batch::BatchView;
 use crate::checkpoint::ActiveRow;
@@ -40,13 +40,9 @@ impl PartitionLog {
     /// for a follower that must not forget it (KIP-101). For slow paths: it waits for the disk.
     pub fn truncate_to(&self, offset: Offset, now_ms: TimestampMs) -> Result<(), CutError> {
         let mut checkpointer = self.shared.checkpointer.lock();
-        let removed = {
+        {
             let _writer = self.segments_writer.lock();
-            self.truncate_as_writer(offset, now_ms)?
-        };
-        let disk = self.shared.disk.as_ref();
-        for segment in removed {
-            segment.remove(disk).map_err(|error| self.stop("removing", &segment, &error))?;
+            self.truncate_as_writer(offset, now_ms)?;
         }
         // With its own row at once, so that no replay has to read the log to find out what producers wrote. Should
         // the disk be full, the next checkpoint does it.
@@ -62,7 +58,16 @@ impl PartitionLog {
         if state.deleted {
             return Ok(state.last_lsn);
         }
-        let lsn = self.log_decision(&mut state, EntryKind::Delete, &[])?;
+        // Before the entry gets its place: no checkpoint may go past it before the files are gone.
+        let not_before = self.shared.wal.appended_lsn();
+        self.shared.note_deletion(self.id, not_before);
+        let lsn = match self.log_decision(&mut state, EntryKind::Delete, &[]) {
+            Ok(lsn) => lsn,
+            Err(error) => {
+                self.shared.end_deletion(self.id);
+                return Err(error);
+            }
+        };
         state.deleted = true;
         state.tail.clear();
         self.shared.note_moved(std::mem::take(&mut state.tail_bytes));
@@ -123,32 +128,50 @@ impl PartitionLog {
             ReadError::Corrupt { path, position, what } => StorageError::Damaged { path, position, what },
             other => StorageError::Damaged { path: self.directory(), position: 0, what: other.to_string() },
         };
-        self.ensure_open(state, 0).map_err(failed)?;
+        if cut.base == NOTHING || cut.offset < state.segments_end {
+            self.open_for_cut(state).map_err(failed)?;
+        }
         let removed = self.apply_cut(state, cut, 0, end_lsn).map_err(failed)?;
-        // Without the active segment's files: they are made anew from the log.
         removed.iter().try_for_each(|segment| {
             segment.remove(self.shared.disk.as_ref()).map_err(StorageError::io("removing", segment.path()))
         })
     }
 
-    fn truncate_as_writer(&self, offset: Offset, now_ms: TimestampMs) -> Result<Vec<Arc<Segment>>, CutError> {
+    /// Finds the segments that are still there: some may be gone already, as they were to go.
+    fn open_for_cut(&self, state: &mut State) -> Result<(), ReadError> {
+        if state.opened.is_none() {
+            let directory = self.directory();
+            let bases = self.segment_bases().map_err(|source| ReadError::Io { path: directory.clone(), source })?;
+            state.active = None;
+            state.opened = Some(self.opened(&bases, state));
+            self.shared.note_opened(self.id);
+        }
+        Ok(())
+    }
+
+    fn truncate_as_writer(&self, offset: Offset, now_ms: TimestampMs) -> Result<(), CutError> {
         let mut state = self.state.lock();
         let bounds = self.bounds(&state)?;
         if offset < bounds.0 || offset > bounds.1 {
             return Err(bounds_error(offset, bounds));
         }
         self.ensure_open(&mut state, now_ms)?;
-        let cut = self.find_cut(&state, offset, now_ms)?;
+        let cut = self.find_cut(&mut state, offset, now_ms)?.not_before(bounds.0);
         let lsn = self.log_decision(&mut state, EntryKind::Truncate, &cut.encode())?;
-        let removed = self.apply_cut(&mut state, cut, now_ms, lsn)?;
+        let removed = self.apply_cut(&mut state, cut, now_ms, lsn);
+        let removed = removed.map_err(|error| self.shared.wal.stop(Fatal::damaged(&error)))?;
         drop(state);
         // Before anything is written over what was cut.
         self.shared.wal.sync_all()?;
-        Ok(removed)
+        let disk = self.shared.disk.as_ref();
+        for segment in removed {
+            segment.remove(disk).map_err(|error| self.stop("removing", &segment, &error))?;
+        }
+        Ok(())
     }
 
     /// The cut as a place in the segments, which replay would not find again once they have been written over.
-    fn find_cut(&self, state: &State, offset: Offset, now_ms: TimestampMs) -> Result<Cut, CutError> {
+    fn find_cut(&self, state: &mut State, offset: Offset, now_ms: TimestampMs) -> Result<Cut, CutError> {
         let whole = Cut {
             offset,
             base: state.active.map_or(-1, |active| active.base),
@@ -159,22 +182,28 @@ impl PartitionLog {
             return Ok(Cut { offset: cut_batch.map_or(offset, |batch| batch.base_offset), ..whole });
         }
         let opened = state.opened.as_ref().expect("opened by the caller");
-        let Some((segment, next_base)) = opened.holding(offset) else { return Ok(Cut { offset, base: -1, position: 0 }) };
+        let Some((segment, next_base)) = opened.holding(offset) else { return Ok(Cut { offset, base: NOTHING, position: 0 }) };
         let context = self.context(state, now_ms);
         let view = SegmentView::of(segment, next_base, state.active_bounds(), &context)?;
-        let place = view.locate(offset, &context).map_err(|error| error.into_read(&view))?;
+        let place = match view.locate(offset, &context) {
+            Err(SegmentError::Index) => {
+                let view = self.repair_index_locked(state, &view, &context)?;
+                view.locate(offset, &context).map_err(|error| error.into_read(&view))?
+            }
+            other => other.map_err(|error| error.into_read(&view))?,
+        };
         let place = place.expect("the segment holds the offset");
         Ok(Cut { offset: place.base_offset, base: view.segment.base, position: place.position as u32 })
     }
 
     /// Cuts, in memory; returns the segments whose files are to go.
     fn apply_cut(&self, state: &mut State, cut: Cut, now_ms: TimestampMs, end_lsn: Lsn) -> Result<Vec<Arc<Segment>>, ReadError> {
-        while state.tail.back().is_some_and(|batch| batch.last_offset >= cut.offset) {
+        while state.tail.back().is_some_and(|batch| batch.last_offset >= cut.offset || cut.base == NOTHING) {
             let batch = state.tail.pop_back().expect("there is a last one");
             state.tail_bytes -= batch.bytes.len() as u64;
             self.shared.note_moved(batch.bytes.len() as u64);
         }
-        let removed = if cut.offset < state.segments_end { self.cut_segments(state, cut, now_ms)? } else { Vec::new() };
+        let removed = if cut.offset < state.segments_end || cut.base == NOTHING { self.cut_segments(state, cut, now_ms)? } else { Vec::new() };
         self.set_log_end(cut.offset);
         state.last_lsn = end_lsn;
         Arc::make_mut(&mut state.epochs).truncate_from_end(cut.offset);
@@ -196,7 +225,7 @@ impl PartitionLog {
         state.unsynced.retain(|segment| !removed.iter().any(|gone| Arc::ptr_eq(gone, segment)));
         state.segments_end = cut.offset;
         state.forget_segments();
-        if cut.position == 0 {
+        if cut.position == 0 && segments.last().is_some_and(|last| last.base == cut.base) {
             removed.extend(segments.pop());
         }
         let directory = self.directory();
@@ -212,6 +241,8 @@ impl PartitionLog {
         let length = if cut.position > 0 && active.base == cut.base { u64::from(cut.position) } else { self.file_length(&active)? };
         let context = self.context(state, now_ms);
         let bounds = active.rebuild_index(length, false, &context)?;
+        // Entries of what was cut must not come back after a crash, as entries of what will be written there.
+        active.sync_index(context.disk.as_ref()).map_err(|error| active.io(error))?;
         state.active = Some(ActiveRow {
             base: active.base,
             length: bounds.length,
@@ -232,13 +263,14 @@ impl PartitionLog {
     /// What producers wrote, from every batch that is left: only after a cut, and only if they had written much.
     fn rebuild_producers(&self, state: &mut State, now_ms: TimestampMs) -> Result<(), ReadError> {
         let mut producers = Producers::default();
+        self.ensure_open(state, now_ms)?;
         let context = self.context(state, now_ms);
         for view in self.views(state, now_ms)? {
             view.for_each(&context, |batch| apply_producer(&mut producers, batch, batch.max_timestamp()))?;
         }
         for batch in &state.tail {
             if let Ok(view) = BatchView::parse(&batch.bytes) {
-                apply_producer(&mut producers, view, batch.appended_ms);
+                apply_producer(&mut producers, view, batch.max_timestamp);
             }
         }
         state.producers = producers;
@@ -310,13 +342,22 @@ impl PartitionLog {
 struct Cut {
     /// The log's new end.
     offset: Offset,
-    /// The segment that holds the new end, −1 for none.
+    /// The segment that holds the new end, −1 if that is only in the tail, or [`NOTHING`].
     base: Offset,
     /// Where in it the new end lies.
     position: u32,
 }
 
+/// In place of a base offset: no batch is left.
+const NOTHING: Offset = -2;
+
 impl Cut {
+    /// A batch that began before the log's start goes whole, and leaves a gap: what is before it goes too, as nobody
+    /// can read it, and the log begins anew where it starts.
+    fn not_before(self, log_start: Offset) -> Self {
+        if self.offset >= log_start { self } else { Cut { offset: log_start, base: NOTHING, position: 0 } }
+    }
+
     fn encode(self) -> [u8; 20] {
         let mut bytes = [0; 20];
         bytes[0..8].copy_from_slice(&self.offset.to_le_bytes());

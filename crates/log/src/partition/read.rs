@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use chronik_state::ids::{Offset, TimestampMs};
 
 use super::segment::{ReadContext, SegmentError, SegmentView};
-use super::{PartitionLog, TailBatch};
+use super::{PartitionLog, State, TailBatch};
 use crate::chunk::ChunkSlice;
 use crate::disk::FileHandle;
 use crate::errors::ReadError;
@@ -180,7 +180,11 @@ impl PartitionLog {
     /// Builds a segment's index anew, after one of its entries was found wrong, and looks at the segment again.
     pub(super) fn repair_index(&self, view: &SegmentView, context: &ReadContext) -> Result<SegmentView, ReadError> {
         let _writer = self.segments_writer.lock();
-        let mut state = self.state.lock();
+        self.repair_index_locked(&mut self.state.lock(), view, context)
+    }
+
+    /// As `repair_index`, for who holds the segments' lock.
+    pub(super) fn repair_index_locked(&self, state: &mut State, view: &SegmentView, context: &ReadContext) -> Result<SegmentView, ReadError> {
         let is_active = state.active.is_some_and(|active| active.base == view.segment.base);
         let length = if is_active { state.active_bounds().expect("checked").length } else { view.bounds.length };
         let bounds = view.segment.rebuild_index(length, !is_active, context)?;

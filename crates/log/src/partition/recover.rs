@@ -1,7 +1,7 @@
 //! A log's row in the checkpoint: taking it, starting from it, and what the write-ahead log adds to it.
 
-use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -82,27 +82,31 @@ impl PartitionLog {
         self.high_watermark.store(bounded, Ordering::Release);
     }
 
-    /// Moves the rest of the tail to segments, and says what the log looks like then. The segments to be synced
-    /// before the row may be written are added to `unsynced`.
-    pub(crate) fn capture(&self, now_ms: TimestampMs, unsynced: &mut Unsynced) -> Result<Option<Row>, UpkeepError> {
+    /// Moves the rest of the tail to segments, and says what the log looks like then, and what has to be synced before
+    /// that is true.
+    pub(crate) fn capture(&self, now_ms: TimestampMs) -> Result<Captured, UpkeepError> {
         let _writer = self.segments_writer.lock();
         self.materialise_as_writer(now_ms)?;
         let mut state = self.state.lock();
         self.materialise_locked(&mut state, now_ms)?;
         state.dirty = false;
         if state.deleted {
-            return Ok(None);
+            return Ok(Captured::default());
         }
-        unsynced.segments.append(&mut state.unsynced);
-        if std::mem::take(&mut state.directory_unsynced) {
-            unsynced.directories.push(self.directory());
-        }
-        Ok(Some(self.row(&state)))
+        Ok(Captured {
+            row: Some(self.row(&state)),
+            segments: std::mem::take(&mut state.unsynced),
+            directory: std::mem::take(&mut state.directory_unsynced).then(|| self.directory()),
+        })
     }
 
-    /// Takes back a capture whose row was not written.
-    pub(crate) fn uncapture(&self) {
-        self.mark_dirty(&mut self.state.lock());
+    /// Takes back a capture whose row was not written; also where the capture itself failed. One row too many does no harm.
+    pub(crate) fn give_back(&self, captured: Captured) {
+        let mut state = self.state.lock();
+        state.unsynced.extend(captured.segments);
+        state.directory_unsynced |= captured.directory.is_some();
+        state.dirty = false;
+        self.mark_dirty(&mut state);
     }
 
     fn row(&self, state: &State) -> Row {
@@ -155,9 +159,11 @@ impl PartitionLog {
         if pruned && !active_is_there {
             state.forget_segments();
         }
-        let mut opened = Opened { stale: Vec::new(), sealed: VecDeque::new(), active: None };
-        if let Some(active) = state.active {
+        if state.active.is_some() {
             bases.pop();
+        }
+        let mut opened = self.opened(&bases, state);
+        if let Some(active) = state.active {
             let segment = Segment::new(&directory, active.base);
             if !active_is_there {
                 return Err(segment.corrupt(0, "the file is missing"));
@@ -165,9 +171,6 @@ impl PartitionLog {
             self.open_active(state, &segment, now_ms)?;
             opened.active = Some(Arc::new(segment));
         }
-        let kept = bases.split_off(self.stale_count(&bases, state));
-        opened.stale = bases.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect();
-        opened.sealed = kept.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect();
         let first = opened.all().next().map(|segment| segment.base);
         if let Some(first) = first.filter(|first| *first > self.log_start_offset()) {
             let what = format!("the segments before it are missing: the log starts at offset {}", self.log_start_offset());
@@ -178,10 +181,13 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// How many of the sealed segments end before the log starts.
-    fn stale_count(&self, sealed: &[Offset], state: &State) -> usize {
+    /// The sealed segments with these bases, apart from those that end before the log starts.
+    pub(super) fn opened(&self, sealed: &[Offset], state: &State) -> Opened {
         let nexts = sealed.iter().skip(1).copied().chain(state.active.map(|active| active.base));
-        nexts.take(sealed.len()).take_while(|next| *next <= self.log_start_offset()).count()
+        let stale = nexts.take(sealed.len()).take_while(|next| *next <= self.log_start_offset()).count();
+        let directory = self.directory();
+        let segments = |bases: &[Offset]| bases.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect::<Vec<_>>();
+        Opened { stale: segments(&sealed[..stale]), sealed: segments(&sealed[stale..]).into(), active: None }
     }
 
     fn open_active(&self, state: &mut State, segment: &Segment, now_ms: TimestampMs) -> Result<(), ReadError> {
@@ -195,13 +201,17 @@ impl PartitionLog {
         let index_length = segment.index(disk).and_then(|file| file.length()).map_err(|error| segment.io(error))?;
         if index_length < active.index_length {
             active.index_length = segment.rebuild_index(active.length, false, &context)?.index_length;
+        } else if index_length > active.index_length {
+            // Entries of batches that a crash took back must not come back as entries of those written in their place.
+            let cut = segment.index(disk).and_then(|file| file.set_length(active.index_length).and_then(|()| file.sync()));
+            cut.map_err(|error| segment.io(error))?;
         }
         state.index = Some(IndexBuilder::new(active.base, context.index_interval_bytes, active.max_timestamp));
         Ok(())
     }
 
     /// The base offsets of the segments on disk, ascending.
-    fn segment_bases(&self) -> io::Result<Vec<Offset>> {
+    pub(super) fn segment_bases(&self) -> io::Result<Vec<Offset>> {
         let names = match self.shared.disk.list(&self.directory()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
@@ -229,35 +239,33 @@ impl State {
     }
 }
 
-/// What has to be synced before a checkpoint's rows are true.
+/// A log's row, and what has to be synced before it is true.
 #[derive(Default)]
-pub(crate) struct Unsynced {
-    pub(crate) segments: Vec<Arc<Segment>>,
-    pub(crate) directories: Vec<std::path::PathBuf>,
+pub(crate) struct Captured {
+    /// None for a log that has been deleted.
+    pub(crate) row: Option<Row>,
+    segments: Vec<Arc<Segment>>,
+    directory: Option<PathBuf>,
 }
 
-impl Unsynced {
-    /// Syncs it all: files first, then the directories that name them, innermost first.
-    pub(crate) fn sync(self, shared: &Shared) -> Result<(), UpkeepError> {
-        let disk = shared.disk.as_ref();
-        for segment in &self.segments {
-            let synced = segment.sync(disk);
-            synced.map_err(|error| shared.upkeep_error("syncing", segment.path(), error))?;
-        }
-        let mut directories = self.directories;
-        for level in 0..3 {
-            directories.sort_unstable();
-            directories.dedup();
-            for directory in &directories {
-                let synced = disk.sync_directory(directory);
-                synced.map_err(|error| shared.upkeep_error("syncing", directory, error))?;
-            }
-            if level < 2 {
-                directories.iter_mut().for_each(|directory| {
-                    directory.pop();
-                });
-            }
-        }
-        Ok(())
+/// Syncs all that the rows of `captured` speak of: files first, then the directories that name them, innermost first.
+pub(crate) fn sync_captured<'a>(captured: impl Iterator<Item = &'a Captured> + Clone, shared: &Shared) -> Result<(), UpkeepError> {
+    let disk = shared.disk.as_ref();
+    for segment in captured.clone().flat_map(|captured| &captured.segments) {
+        let synced = segment.sync(disk);
+        synced.map_err(|error| shared.upkeep_error("syncing", segment.path(), error))?;
     }
+    let mut directories: Vec<_> = captured.filter_map(|captured| captured.directory.clone()).collect();
+    for _partition_topic_all in 0..3 {
+        directories.sort_unstable();
+        directories.dedup();
+        for directory in &directories {
+            let synced = disk.sync_directory(directory);
+            synced.map_err(|error| shared.upkeep_error("syncing", directory, error))?;
+        }
+        directories.iter_mut().for_each(|directory| {
+            directory.pop();
+        });
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use super::index::{Index, IndexBuilder, IndexError};
 use super::read::FileRange;
 use crate::batch::{BatchView, HEADER_BYTES, total_bytes};
 use crate::chunk::{ChunkPool, ChunkSlice};
-use crate::disk::{Disk, FileHandle, OpenMode};
+use crate::disk::{Disk, FileHandle, OpenMode, is_full};
 use crate::errors::ReadError;
 
 /// Bytes are verified in stretches of this size.
@@ -142,6 +142,10 @@ impl Segment {
         self.data(disk)?.sync()
     }
 
+    pub(crate) fn sync_index(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.index(disk)?.sync()
+    }
+
     /// Removes both files.
     pub(crate) fn remove(&self, disk: &dyn Disk) -> io::Result<()> {
         for path in [&self.path, &self.index_path] {
@@ -203,8 +207,14 @@ impl Segment {
             entries.extend_from_slice(&entry.encode(self.base));
         }
         let index = self.index(context.disk.as_ref()).map_err(|error| self.io(error))?;
-        index.set_length(0).and_then(|()| index.write_at(&[io::IoSlice::new(&entries)], 0)).map_err(|error| self.io(error))?;
-        Ok(Bounds { length, index_length: entries.len() as u64, end, max_timestamp })
+        let written = index.set_length(0).and_then(|()| index.write_at(&[io::IoSlice::new(&entries)], 0));
+        let index_length = match written {
+            Ok(()) => entries.len() as u64,
+            // Without an index, searches begin at the segment's start.
+            Err(error) if is_full(&error) => 0,
+            Err(error) => return Err(self.io(error)),
+        };
+        Ok(Bounds { length, index_length, end, max_timestamp })
     }
 
     pub(crate) fn corrupt(&self, position: u64, what: impl Into<String>) -> ReadError {

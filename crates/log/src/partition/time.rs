@@ -42,7 +42,7 @@ impl PartitionLog {
         loop {
             let stretch = self.stretch()?;
             from = stretch.log_start.max(from);
-            if let Some(found) = stretch.find(timestamp_ms, from)? {
+            if let Some(found) = self.find_in_segments(&stretch, timestamp_ms, from)? {
                 return Ok(Some(found).filter(|found| found.offset < end_offset));
             }
             from = from.max(stretch.end);
@@ -63,6 +63,29 @@ impl PartitionLog {
             return Ok(None);
         }
         self.offset_for_timestamp(newest, end_offset)
+    }
+
+    fn find_in_segments(&self, stretch: &Stretch, timestamp_ms: TimestampMs, from: Offset) -> Result<Option<TimestampOffset>, ReadError> {
+        for (segment, next_base) in &stretch.segments {
+            if next_base.is_some_and(|next| next <= from) {
+                continue;
+            }
+            let view = SegmentView::of(Arc::clone(segment), *next_base, stretch.active, &stretch.context)?;
+            if view.bounds.max_timestamp < timestamp_ms {
+                continue;
+            }
+            let found = match view.find(timestamp_ms, from, &stretch.context) {
+                Err(SegmentError::Index) => {
+                    let view = self.repair_index(&view, &stretch.context)?;
+                    view.find(timestamp_ms, from, &stretch.context)
+                }
+                other => other,
+            };
+            if let Some(found) = found.map_err(|error| error.into_read(&view))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     fn stretch(&self) -> Result<Stretch, ReadError> {
@@ -101,23 +124,6 @@ impl PartitionLog {
 }
 
 impl Stretch {
-    fn find(&self, timestamp_ms: TimestampMs, from: Offset) -> Result<Option<TimestampOffset>, ReadError> {
-        for (segment, next_base) in &self.segments {
-            if next_base.is_some_and(|next| next <= from) {
-                continue;
-            }
-            let view = SegmentView::of(Arc::clone(segment), *next_base, self.active, &self.context)?;
-            if view.bounds.max_timestamp < timestamp_ms {
-                continue;
-            }
-            let found = view.find(timestamp_ms, from, &self.context);
-            if let Some(found) = found.map_err(|error| error.into_read(&view))? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
     fn max_timestamp(&self, end_offset: Offset) -> Result<TimestampMs, ReadError> {
         let mut newest = -1;
         for (segment, next_base) in &self.segments {

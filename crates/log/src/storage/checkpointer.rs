@@ -9,7 +9,7 @@ use chronik_state::ids::{LogId, TimestampMs};
 use super::{Shared, Storage};
 use crate::checkpoint::{CheckpointFile, GroupInfo, RowChange};
 use crate::errors::UpkeepError;
-use crate::partition::{PartitionLog, Unsynced};
+use crate::partition::{Captured, PartitionLog, sync_captured};
 use crate::wal::Lsn;
 
 /// The checkpoint file, and where replay would start.
@@ -33,19 +33,20 @@ impl Checkpointer {
 
     /// Gives one log a new row, for someone who has just changed what replay could not repeat.
     pub(crate) fn write_one(&mut self, shared: &Shared, log: &PartitionLog, now_ms: TimestampMs) -> Result<(), UpkeepError> {
-        let mut unsynced = Unsynced::default();
-        let row = log.capture(now_ms, &mut unsynced);
-        let written = row.and_then(|row| {
-            unsynced.sync(shared)?;
-            shared.wal.sync_all()?;
-            self.ensure_file().map_err(|error| self.error(shared, error))?;
-            let rows: Vec<_> = row.into_iter().map(|row| RowChange::Set(Box::new(row))).collect();
-            let info = GroupInfo { replay_lsn: self.replay_lsn, clean: false };
-            self.file.append(info, &rows).map_err(|error| self.error(shared, error))
-        });
-        // It stays on the list of those that need a row; one too many does no harm.
-        log.uncapture();
+        let mut captured = log.capture(now_ms)?;
+        let written = self.write_row(shared, &mut captured);
+        // It stays on the list of those that need a row.
+        log.give_back(if written.is_ok() { Captured::default() } else { captured });
         written
+    }
+
+    fn write_row(&mut self, shared: &Shared, captured: &mut Captured) -> Result<(), UpkeepError> {
+        sync_captured(std::iter::once(&*captured), shared)?;
+        shared.wal.sync_all()?;
+        self.ensure_file().map_err(|error| self.error(shared, error))?;
+        let rows: Vec<_> = captured.row.take().into_iter().map(|row| RowChange::Set(Box::new(row))).collect();
+        let info = GroupInfo { replay_lsn: self.replay_lsn, clean: false };
+        self.file.append(info, &rows).map_err(|error| self.error(shared, error))
     }
 
     fn write(&mut self, shared: &Shared, info: GroupInfo, rows: &[RowChange], all: bool) -> Result<(), UpkeepError> {
@@ -68,46 +69,52 @@ impl Storage {
         let mut checkpointer = shared.checkpointer.lock();
         checkpointer.ensure_file().map_err(|error| checkpointer.error(shared, error))?;
         // In this order: whoever gets a place before this is on the list already.
-        let replay_lsn = shared.wal.appended_lsn();
-        let (dirty, removed) = {
+        let appended = shared.wal.appended_lsn();
+        let (dirty, removed, replay_lsn) = {
             let mut lists = shared.lists.lock();
-            (std::mem::take(&mut lists.dirty), std::mem::take(&mut lists.removed))
+            let replay_lsn = lists.first_pending_deletion().unwrap_or(appended).min(appended);
+            (std::mem::take(&mut lists.dirty), std::mem::take(&mut lists.removed), replay_lsn)
         };
         let settled = dirty.len() + removed.len();
         let all = checkpointer.file.wants_rewrite();
         let logs = self.log_list(if all { self.log_ids() } else { dirty });
         let info = GroupInfo { replay_lsn, clean };
-        let written = self.write_rows(&mut checkpointer, &logs, &removed, info, all, now_ms);
+        let mut captured = Vec::with_capacity(logs.len());
+        let written = self.write_rows(&mut checkpointer, &logs, &mut captured, &removed, info, all, now_ms);
         shared.settled(settled);
         if let Err(error) = written {
-            logs.iter().for_each(|log| log.uncapture());
+            captured.resize_with(logs.len(), Captured::default);
+            logs.iter().zip(captured).for_each(|(log, captured)| log.give_back(captured));
             removed.into_iter().for_each(|id| shared.note_removed(id));
             return Err(error);
         }
+        removed.into_iter().for_each(|id| shared.end_deletion(id));
         drop(checkpointer);
         Ok(shared.wal.recycle(replay_lsn)?)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one step of `checkpoint`, in a function of its own to be undone as a whole")]
     fn write_rows(
         &self,
         checkpointer: &mut Checkpointer,
         logs: &[Arc<PartitionLog>],
+        captured: &mut Vec<Captured>,
         removed: &[LogId],
         info: GroupInfo,
         all: bool,
         now_ms: TimestampMs,
     ) -> Result<(), UpkeepError> {
-        let mut unsynced = Unsynced::default();
         let mut rows: Vec<_> = removed.iter().copied().map(RowChange::Removed).collect();
         for log in logs {
-            rows.extend(log.capture(now_ms, &mut unsynced)?.map(|row| RowChange::Set(Box::new(row))));
+            let mut one = log.capture(now_ms)?;
+            rows.extend(one.row.take().map(|row| RowChange::Set(Box::new(row))));
+            captured.push(one);
         }
         // A row may speak of entries after `replay_lsn`: they too must not be lost any more.
         self.shared.wal.sync_all()?;
-        if self.lacks_segment_sync() {
-            return checkpointer.write(&self.shared, info, &rows, all);
+        if !self.lacks_segment_sync() {
+            sync_captured(captured.iter(), &self.shared)?;
         }
-        unsynced.sync(&self.shared)?;
         checkpointer.write(&self.shared, info, &rows, all)
     }
 

@@ -82,10 +82,20 @@ impl Storage {
 }
 
 fn make_directories(disk: &dyn Disk, root: &Path) -> Result<(), StorageError> {
-    for directory in [root.to_owned(), root.join("wal"), root.join("topics")] {
+    let missing: Vec<_> = root.ancestors().take_while(|path| is_missing(disk, path)).collect();
+    disk.create_directory(root).map_err(StorageError::io("creating", root))?;
+    for directory in missing.iter().filter_map(|path| path.parent()) {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        disk.sync_directory(directory).map_err(StorageError::io("syncing", directory))?;
+    }
+    for directory in [root.join("wal"), root.join("topics")] {
         disk.create_directory(&directory).map_err(StorageError::io("creating", &directory))?;
     }
     disk.sync_directory(root).map_err(StorageError::io("syncing", root))
+}
+
+fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
+    !path.as_os_str().is_empty() && disk.list(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn Any + Send + Sync>, StorageError> {
@@ -128,7 +138,7 @@ fn restore(shared: &Arc<Shared>, loaded: &Loaded) -> Result<Logs, String> {
 fn replay(shared: &Arc<Shared>, mut logs: Logs, entries: Vec<ReplayedEntry>) -> Result<Logs, StorageError> {
     let mut touched = Vec::new();
     for entry in entries {
-        let id = entry.header.log;
+        let (id, lsn) = (entry.header.log, entry.header.lsn);
         let log = logs.entry(id).or_insert_with(|| {
             Arc::new(PartitionLog::new(id, LogConfig::default(), Arc::clone(shared)))
         });
@@ -138,6 +148,7 @@ fn replay(shared: &Arc<Shared>, mut logs: Logs, entries: Vec<ReplayedEntry>) -> 
             log.forget_tail();
             logs.remove(&id);
             shared.remove_directory_of(id).map_err(|error| StorageError::Stopped(error.to_string()))?;
+            shared.note_deletion(id, lsn);
             shared.note_removed(id);
         } else {
             log.replay(entry)?;

@@ -1,0 +1,77 @@
+//! Runs the simulations by hand: a long soak, or one seed with everything it did.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use chronik_sim::crash::{self, Plan, Statistics};
+
+const USAGE: &str = "chronik-sim soak --seeds N [--from S]   lives through N seeds\n\
+                     chronik-sim replay SEED                 lives through one and prints what happened";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["soak", "--seeds", seeds] => with_numbers(seeds, "0", soak),
+        ["soak", "--seeds", seeds, "--from", from] => with_numbers(seeds, from, soak),
+        ["replay", seed] => with_numbers(seed, "0", |seed, _| replay(seed)),
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn with_numbers(first: &str, second: &str, run: impl FnOnce(u64, u64) -> ExitCode) -> ExitCode {
+    match (first.parse(), second.parse()) {
+        (Ok(first), Ok(second)) => run(first, second),
+        _ => usage(),
+    }
+}
+
+fn soak(seeds: u64, from: u64) -> ExitCode {
+    let begun = Instant::now();
+    let mut total = Statistics::default();
+    let mut failures = 0_u64;
+    for seed in from..from.saturating_add(seeds) {
+        let outcome = crash::run(seed, &Plan::default());
+        total.recoveries += outcome.statistics.recoveries;
+        total.interrupted_recoveries += outcome.statistics.interrupted_recoveries;
+        total.torn_tails += outcome.statistics.torn_tails;
+        total.appended += outcome.statistics.appended;
+        if let Some(failure) = outcome.failure {
+            failures += 1;
+            println!("seed {seed}: {}", failure.what);
+            println!("    cargo run --release -p chronik-sim -- replay {seed}");
+        }
+        if (seed - from + 1).is_multiple_of(10_000) {
+            println!("{} seeds, {failures} failures, {:.0} s", seed - from + 1, begun.elapsed().as_secs_f64());
+        }
+    }
+    println!(
+        "{seeds} seeds from {from}: {failures} failures; {} batches, {} recoveries ({} interrupted), {} torn tails; {:.0} s",
+        total.appended,
+        total.recoveries,
+        total.interrupted_recoveries,
+        total.torn_tails,
+        begun.elapsed().as_secs_f64(),
+    );
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn replay(seed: u64) -> ExitCode {
+    let (outcome, trace) = crash::run_traced(seed, &Plan::default());
+    trace.iter().for_each(|line| println!("{line}"));
+    match outcome.failure {
+        Some(failure) => {
+            println!("seed {seed}: {}", failure.what);
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("seed {seed}: nothing wrong; {:?}", outcome.statistics);
+            ExitCode::SUCCESS
+        }
+    }
+}
