@@ -10,7 +10,7 @@
 use bytes::BytesMut;
 use chronik_state::ids::{LogId, TopicId};
 use chronik_state::metadata::Image;
-use chronik_wire::produce::{PartitionResponse, ProduceRequest, Topic, TopicRef};
+use chronik_wire::produce::{PartitionResponse, ProduceRequest, RecordError, Topic, TopicRef};
 use chronik_wire::{DecodeError, ErrorCode, Request, RequestHeader};
 use std::rc::Rc;
 
@@ -63,6 +63,28 @@ pub(crate) fn serve(
     work.answer(&request, &header, answers)
 }
 
+/// Why a partition took nothing, and which records were at fault (KIP-467).
+struct NotTaken {
+    failure: errors::Failure,
+    record_errors: Vec<RecordError>,
+}
+
+impl From<ErrorCode> for NotTaken {
+    fn from(code: ErrorCode) -> Self {
+        NotTaken { failure: code.into(), record_errors: Vec::new() }
+    }
+}
+
+impl From<Refused> for NotTaken {
+    fn from(refused: Refused) -> Self {
+        let indexes = if let Refused::WithoutKey { batch_indexes } = &refused { batch_indexes.clone() } else { Vec::new() };
+        let failure = errors::Failure::from(refused);
+        let message = || failure.message.as_deref().map(Box::from);
+        let record_errors = indexes.into_iter().map(|batch_index| RecordError { batch_index, message: message() }).collect();
+        NotTaken { failure, record_errors }
+    }
+}
+
 /// The client id that Kafka lets write to internal topics (`AdminClient` of its own tools).
 const ADMIN_CLIENT: &str = "__admin_client";
 
@@ -113,16 +135,17 @@ impl Work<'_> {
                     response.log_append_time_ms = taken.log_append_time_ms;
                     response.log_start_offset = log_start_offset;
                 }
-                Err(failure) => {
+                Err(NotTaken { failure, record_errors }) => {
                     response.error = failure.code;
                     response.error_message = failure.message.map(String::into_boxed_str);
+                    response.record_errors = record_errors;
                 }
             }
             self.partitions.push(response);
         }
     }
 
-    fn take(&mut self, id: LogId, records: Option<&[u8]>) -> Result<(Taken, i64), errors::Failure> {
+    fn take(&mut self, id: LogId, records: Option<&[u8]>) -> Result<(Taken, i64), NotTaken> {
         let partition = self.reactor.node.partitions.partition(id).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let records = records.ok_or_else(|| Refused::Invalid("a produce request must have records".to_owned()))?;
         let taken = partition.append(records, self.origin)?;

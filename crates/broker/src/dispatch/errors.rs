@@ -30,7 +30,7 @@ impl From<ErrorCode> for Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let code = match &refused {
-            Refused::Invalid(_) => ErrorCode::InvalidRecord,
+            Refused::Invalid(_) | Refused::WithoutKey { .. } => ErrorCode::InvalidRecord,
             Refused::Corrupt(_) => ErrorCode::CorruptMessage,
             Refused::TooLarge { .. } => ErrorCode::MessageTooLarge,
             Refused::Timestamp { .. } => ErrorCode::InvalidTimestamp,
