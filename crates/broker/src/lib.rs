@@ -17,4 +17,5 @@ mod start;
 mod upkeep;
 
 pub use config::{Advertise, Config, SyncPolicy};
+pub use metadata::LoadError;
 pub use start::{Ready, RunError, StartError, run};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chronik_log::{Identity, Lsn, Storage};
+use chronik_log::{Lsn, Storage};
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
@@ -24,9 +24,6 @@ use crate::upkeep::Bell;
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) settings: Settings,
-    pub(crate) identity: Identity,
-    /// The port of the first listener, as the system gave it.
-    pub(crate) kafka_port: u16,
     pub(crate) storage: Arc<Storage>,
     pub(crate) metadata: Metadata,
     pub(crate) partitions: Registry,

@@ -146,12 +146,11 @@ pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, R
     let metadata = Metadata::load(&storage, &config, &settings, &identity)?;
     let ready = Ready {
         listening: listening.clone(),
-        cluster_id: identity.cluster_id.clone(),
+        cluster_id: identity.cluster_id,
         recovered_entries: recovered.entries,
         torn_tail: recovered.torn_tail,
     };
     let node = Arc::new(Node {
-        kafka_port: listening.first().map_or(0, SocketAddr::port),
         partitions: Registry::default(),
         coordinator: Coordinator::new(&settings),
         fetch_sessions: FetchSessions::new(settings.fetch_session_slots),
@@ -164,7 +163,6 @@ pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, R
         failure: OnceLock::new(),
         config,
         settings,
-        identity,
         storage,
         metadata,
     });

@@ -47,8 +47,6 @@ pub(crate) enum BadRequest {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Body(#[from] DecodeError),
-    #[error("{0}")]
-    Malformed(String),
     /// A bug of ours: the client did nothing wrong.
     #[error("the answer could not be encoded: {0}")]
     Encode(#[from] EncodeError),
@@ -76,11 +74,6 @@ impl Request<'_> {
     /// What the client calls itself; empty when it does not.
     pub(crate) fn client_id(&self) -> &str {
         self.inner.header.client_id.as_deref().unwrap_or("")
-    }
-
-    /// The bytes behind the header.
-    pub(crate) fn body(&self) -> &Bytes {
-        &self.inner.body
     }
 
     /// The body as `M`, the request of this API.

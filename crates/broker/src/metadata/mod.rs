@@ -31,6 +31,7 @@ pub(crate) struct Metadata {
     log: Arc<PartitionLog>,
     /// In which term this node decides.
     term: LeaderEpoch,
+    /// What the metadata log calls this process.
     broker_epoch: i64,
     /// One decision at a time, from its making to its being applied.
     controller: tokio::sync::Mutex<Controller>,
@@ -51,11 +52,6 @@ impl Metadata {
     /// All that is committed and applied. It never changes; ask again for a newer one.
     pub(crate) fn image(&self) -> Arc<Image> {
         self.image.load_full()
-    }
-
-    /// What the metadata log calls this process.
-    pub(crate) fn broker_epoch(&self) -> i64 {
-        self.broker_epoch
     }
 
     /// Decides, makes it durable, applies and publishes it, and only then answers.

@@ -33,10 +33,6 @@ impl Output {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
     /// Writes all of it, waiting for the peer as long as it takes it.
     pub(crate) async fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
         while !self.runs.is_empty() {

@@ -32,11 +32,6 @@ impl Registry {
         self.shard(&id).write().remove(&id)
     }
 
-    /// All of them, in no order.
-    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
-        self.shards.iter().flat_map(|shard| shard.read().values().map(Arc::clone).collect::<Vec<_>>()).collect()
-    }
-
     fn shard(&self, id: &LogId) -> &RwLock<FxHashMap<LogId, Arc<Partition>>> {
         // The topic id is random except for the metadata log's; its last byte spreads well enough.
         let spread = usize::from(id.topic.0[15]) ^ (id.partition as usize);
