@@ -2,108 +2,19 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use chronik_client::Connection;
-use chronik_client::messages::{MetadataRequest, MetadataResponse};
+use chronik_client::messages::MetadataRequest;
 use common::Workplace;
+use common::server::Server;
 
-/// A node that has told its card.
-struct Server {
-    process: Child,
-    stderr: BufReader<ChildStderr>,
-    /// All it said until it was ready.
-    card: String,
-    port: u16,
-}
-
-impl Server {
-    /// Starts a node on a port that the system chooses and waits until it is ready.
-    fn start(workplace: &Workplace, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
-        let mut command = workplace.command(&[&["start"], arguments].concat());
-        command.envs(variables.iter().copied());
-        if !arguments.contains(&"--bind") {
-            command.args(["--bind", "127.0.0.1:0"]);
-        }
-        Server::spawn(command)
-    }
-
-    fn spawn(mut command: Command) -> Server {
-        let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary runs");
-        let mut stderr = BufReader::new(process.stderr.take().expect("it is piped"));
-        let mut card = String::new();
-        let port = loop {
-            let start = card.len();
-            let read = stderr.read_line(&mut card).expect("standard error is text");
-            assert!(read > 0, "it ended before it was ready:\n{card}");
-            if let Some(port) = port_in(&card[start..]) {
-                break port;
-            }
-        };
-        // The rest of the card comes in the same write.
-        for _ in 0..if card.starts_with('{') { 0 } else { 5 } {
-            stderr.read_line(&mut card).expect("standard error is text");
-        }
-        Server { process, stderr, card, port }
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.process.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs");
-        assert!(sent.success());
-    }
-
-    /// What it said after the card, and its exit code.
-    fn wait(mut self) -> (String, Option<i32>) {
-        let mut rest = String::new();
-        self.stderr.read_to_string(&mut rest).expect("standard error is text");
-        (rest, self.process.wait().expect("it ends").code())
-    }
-
-    /// The same, and a node that does not end within `limit` is killed.
-    fn wait_at_most(self, limit: Duration) -> (String, Option<i32>) {
-        let id = self.process.id().to_string();
-        let (done, ended) = std::sync::mpsc::channel::<()>();
-        let watchdog = std::thread::spawn(move || {
-            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let _ = Command::new("kill").args(["-KILL", &id]).status();
-            }
-        });
-        let outcome = self.wait();
-        drop(done);
-        watchdog.join().expect("the watchdog does not panic");
-        outcome
-    }
-
-    /// Host and port of the only broker, as a client on `address` is told.
-    fn told(&self, address: &str) -> (String, i32) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let metadata: MetadataResponse = runtime.block_on(async {
-            let mut connection =
-                Connection::connect((address, self.port), Duration::from_secs(10)).await.expect("it listens");
-            connection.send(&MetadataRequest::default(), 9).await.expect("it answers")
-        });
-        let broker = metadata.brokers.first().expect("one broker");
-        (broker.host.to_string(), broker.port)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The port in a line of the card, or of the log that takes its place.
-fn port_in(line: &str) -> Option<u16> {
-    let after = line.split_once("listening on ").or_else(|| line.split_once("\"listening\":\""))?.1;
-    let address = after.split([';', '"', ',', ')']).next()?;
-    address.rsplit_once(':')?.1.trim().parse().ok()
+/// Host and port of the only broker, as a client on `address` is told.
+fn told(server: &Server, address: &str) -> (String, i32) {
+    let metadata = server.ask(address, &MetadataRequest::default(), 9);
+    let broker = metadata.brokers.first().expect("one broker");
+    (broker.host.to_string(), broker.port)
 }
 
 #[test]
@@ -143,7 +54,7 @@ fn without_advertise_each_client_is_told_the_address_it_came_in_on() {
     let workplace = Workplace::new();
     let server = Server::start(&workplace, &["--bind", "0.0.0.0:0"], &[]);
     for address in ["127.0.0.1", "127.0.0.2"] {
-        assert_eq!(server.told(address), (address.to_owned(), i32::from(server.port)));
+        assert_eq!(told(&server, address), (address.to_owned(), i32::from(server.port)));
     }
 }
 
@@ -151,7 +62,7 @@ fn without_advertise_each_client_is_told_the_address_it_came_in_on() {
 fn with_advertise_every_client_is_told_the_same() {
     let workplace = Workplace::new();
     let server = Server::start(&workplace, &["--advertise", "localhost:19092"], &[]);
-    assert_eq!(server.told("127.0.0.1"), ("localhost".to_owned(), 19092));
+    assert_eq!(told(&server, "127.0.0.1"), ("localhost".to_owned(), 19092));
     assert!(server.card.contains("localhost:19092"));
 }
 

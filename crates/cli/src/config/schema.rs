@@ -107,7 +107,7 @@ pub(crate) const CHECKPOINT_DISTANCE: Key = Key {
     ..key("storage", "checkpoint_distance")
 };
 pub(crate) const DISK_RESERVE: Key = Key {
-    kind: Kind::Bytes { min: 0, max: 1024 * GIB },
+    kind: Kind::Bytes { min: 0, max: 1024 * 1024 * GIB },
     default: Some("256MiB"),
     about: "Produce is refused with a retriable error while the file system of the data directory has less than this \
             left; everything else goes on.",

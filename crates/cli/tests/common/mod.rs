@@ -1,5 +1,10 @@
 //! The binary as a user runs it: arguments, a clean environment, a directory of its own.
 
+// Every test file is a program of its own and uses its part of this.
+#![allow(dead_code)]
+
+pub(crate) mod server;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
