@@ -30,7 +30,8 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
             Err(failure) => (None, Some(failure)),
         })
         .unzip();
-    let command = AlterConfigs { resources: resources.into_iter().flatten().collect(), validate_only: body.validate_only };
+    let command =
+        AlterConfigs { resources: resources.into_iter().flatten().collect(), validate_only: body.validate_only };
     let metadata = &request.node().metadata;
     let altered = metadata.submit(request.reactor, |controller| controller.alter_configs(&command)).await;
     let results = merge(refused, altered);
@@ -39,9 +40,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
 }
 
 fn configs(item: &AlterConfigsResource, resource: ConfigResource) -> ResourceConfigs {
-    let configs = item.configs.iter().map(|config| {
-        (config.name.as_str().to_owned(), config.value.as_ref().map(|value| value.as_str().to_owned()))
-    });
+    let configs = item
+        .configs
+        .iter()
+        .map(|config| (config.name.as_str().to_owned(), config.value.as_ref().map(|value| value.as_str().to_owned())));
     ResourceConfigs { resource, configs: configs.collect() }
 }
 

@@ -27,10 +27,7 @@ serves!(CreateTopics);
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: CreateTopicsRequest = request.decode()?;
-    let command = CreateTopics {
-        topics: body.topics.iter().map(wanted).collect(),
-        validate_only: body.validate_only,
-    };
+    let command = CreateTopics { topics: body.topics.iter().map(wanted).collect(), validate_only: body.validate_only };
     let metadata = &request.node().metadata;
     let results = metadata.submit(request.reactor, |controller| controller.create_topics(&command)).await;
     let results: Vec<Result<CreatedTopic, Failure>> = match results {
@@ -56,9 +53,10 @@ fn wanted(topic: &Asked) -> CreatableTopic {
         partition: assignment.partition_index,
         replicas: assignment.broker_ids.clone(),
     });
-    let configs = topic.configs.iter().map(|config| {
-        (config.name.as_str().to_owned(), config.value.as_ref().map(|value| value.as_str().to_owned()))
-    });
+    let configs = topic
+        .configs
+        .iter()
+        .map(|config| (config.name.as_str().to_owned(), config.value.as_ref().map(|value| value.as_str().to_owned())));
     CreatableTopic {
         name: topic.name.as_str().to_owned(),
         topic_id: TopicId(random_id()),
@@ -70,11 +68,8 @@ fn wanted(topic: &Asked) -> CreatableTopic {
 }
 
 fn success(request: &Request<'_>, name: &StrBytes, created: CreatedTopic) -> CreatableTopicResult {
-    let mut result = message!(CreatableTopicResult {
-        name: name.clone(),
-        error_message: None,
-        configs: Some(Vec::new()),
-    });
+    let mut result =
+        message!(CreatableTopicResult { name: name.clone(), error_message: None, configs: Some(Vec::new()) });
     if request.version() >= 5 {
         result.num_partitions = created.partitions;
         result.replication_factor = created.replication_factor;

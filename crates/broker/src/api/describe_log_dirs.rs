@@ -46,7 +46,10 @@ fn directory(node: &Node) -> StrBytes {
 fn topics(node: &Node, body: &DescribeLogDirsRequest) -> Vec<DescribeLogDirsTopic> {
     let image = node.metadata.image();
     let described = match &body.topics {
-        None => image.topics().map(|topic| described(node, topic, topic.partitions.iter().map(|(index, _)| *index))).collect(),
+        None => image
+            .topics()
+            .map(|topic| described(node, topic, topic.partitions.iter().map(|(index, _)| *index)))
+            .collect(),
         Some(asked) => asked
             .iter()
             .filter_map(|asked| Some(described(node, image.topic(&asked.topic)?, asked.partitions.iter().copied())))

@@ -39,10 +39,7 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
 
 struct InvalidCursor;
 
-fn describe<'a>(
-    body: &'a DescribeTopicPartitionsRequest,
-    image: &'a Image,
-) -> Result<Page<'a>, InvalidCursor> {
+fn describe<'a>(body: &'a DescribeTopicPartitionsRequest, image: &'a Image) -> Result<Page<'a>, InvalidCursor> {
     let limit = body.response_partition_limit.clamp(1, PARTITIONS_PER_PAGE_MAX) as usize;
     let (from, from_partition) = match &body.cursor {
         Some(cursor) if cursor.partition_index < 0 => return Err(InvalidCursor),
@@ -99,7 +96,11 @@ fn cursor(name: &str, partition_index: i32) -> Cursor {
     message!(Cursor { topic_name: name.into(), partition_index })
 }
 
-fn known_topic(topic: &Topic, partitions: &[(&i32, &Partition)], image: &Image) -> DescribeTopicPartitionsResponseTopic {
+fn known_topic(
+    topic: &Topic,
+    partitions: &[(&i32, &Partition)],
+    image: &Image,
+) -> DescribeTopicPartitionsResponseTopic {
     message!(DescribeTopicPartitionsResponseTopic {
         name: Some(StrBytes::from(&*topic.name)),
         topic_id: Uuid::from_bytes(topic.id.0),

@@ -34,8 +34,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
             }
         })
         .unzip();
-    let command =
-        IncrementalAlterConfigs { resources: resources.into_iter().flatten().collect(), validate_only: body.validate_only };
+    let command = IncrementalAlterConfigs {
+        resources: resources.into_iter().flatten().collect(),
+        validate_only: body.validate_only,
+    };
     let metadata = &request.node().metadata;
     let altered = metadata.submit(request.reactor, |controller| controller.incremental_alter_configs(&command)).await;
     let results = merge(refused, altered);

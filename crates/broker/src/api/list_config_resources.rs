@@ -26,7 +26,8 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         _ => body.resource_types.clone(),
     };
     if asked.iter().any(|kind| !KINDS.contains(kind)) {
-        return request.reply(&message!(ListConfigResourcesResponse { error_code: ErrorCode::UnsupportedVersion.code() }));
+        return request
+            .reply(&message!(ListConfigResourcesResponse { error_code: ErrorCode::UnsupportedVersion.code() }));
     }
     let image = request.node().metadata.image();
     let kinds = KINDS.into_iter().filter(|kind| asked.contains(kind));

@@ -55,9 +55,9 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
 /// The partitions that a request names more than once.
 fn repeated(topics: &[ListOffsetsTopic]) -> BTreeSet<(StrBytes, i32)> {
     let mut seen = BTreeSet::new();
-    let all = topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| (topic.name.clone(), partition.partition_index))
-    });
+    let all = topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.clone(), partition.partition_index)));
     all.filter(|partition| !seen.insert(partition.clone())).collect()
 }
 
@@ -80,7 +80,8 @@ impl Lookup<'_> {
     fn topic(&self, topic: &ListOffsetsTopic) -> ListOffsetsTopicResponse {
         let mut answered = BTreeSet::new();
         let once = topic.partitions.iter().filter(|partition| answered.insert(partition.partition_index));
-        let partitions = once.map(|partition| self.response(partition, self.partition(&topic.name, partition))).collect();
+        let partitions =
+            once.map(|partition| self.response(partition, self.partition(&topic.name, partition))).collect();
         message!(ListOffsetsTopicResponse { name: topic.name.clone(), partitions })
     }
 
@@ -99,7 +100,11 @@ impl Lookup<'_> {
         find(&partition, asked.timestamp)
     }
 
-    fn response(&self, asked: &ListOffsetsPartition, found: Result<Option<Found>, ErrorCode>) -> ListOffsetsPartitionResponse {
+    fn response(
+        &self,
+        asked: &ListOffsetsPartition,
+        found: Result<Option<Found>, ErrorCode>,
+    ) -> ListOffsetsPartitionResponse {
         let mut response = message!(ListOffsetsPartitionResponse { partition_index: asked.partition_index });
         match found {
             Ok(Some(found)) => {

@@ -103,11 +103,7 @@ impl Wanted {
 }
 
 /// Creates what is missing, if that is allowed, and says why what is still missing could not be created.
-async fn create_missing(
-    request: &Request<'_>,
-    wanted: &Wanted,
-    allowed: bool,
-) -> BTreeMap<StrBytes, ErrorCode> {
+async fn create_missing(request: &Request<'_>, wanted: &Wanted, allowed: bool) -> BTreeMap<StrBytes, ErrorCode> {
     let Wanted::Named(names) = wanted else { return BTreeMap::new() };
     if !(allowed && request.node().settings.auto_create_topics) {
         return BTreeMap::new();
@@ -125,7 +121,8 @@ async fn create_missing(
         return BTreeMap::new();
     }
     let command = CreateTopics { topics: missing.iter().map(with_defaults).collect(), validate_only: false };
-    let results = request.node().metadata.submit(request.reactor, |controller| controller.create_topics(&command)).await;
+    let results =
+        request.node().metadata.submit(request.reactor, |controller| controller.create_topics(&command)).await;
     match results {
         Ok(results) => {
             let refused = missing.into_iter().zip(results);
@@ -158,7 +155,11 @@ fn known_topic(topic: &Topic, image: &Image) -> MetadataResponseTopic {
         name: Some(StrBytes::from(&*topic.name)),
         topic_id: Uuid::from_bytes(topic.id.0),
         is_internal: topic_name::is_internal(&topic.name),
-        partitions: topic.partitions.iter().map(|(index, partition)| known_partition(*index, partition, image)).collect(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|(index, partition)| known_partition(*index, partition, image))
+            .collect(),
     })
 }
 

@@ -27,9 +27,8 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         .topics
         .iter()
         .map(|topic| {
-            let partitions = topic.partitions.iter().map(|asked| {
-                response(asked, end(request.node(), &image, &topic.topic, asked))
-            });
+            let partitions =
+                topic.partitions.iter().map(|asked| response(asked, end(request.node(), &image, &topic.topic, asked)));
             message!(OffsetForLeaderTopicResult { topic: topic.topic.clone(), partitions: partitions.collect() })
         })
         .collect();

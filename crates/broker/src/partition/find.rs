@@ -10,7 +10,12 @@ use super::Partition;
 use crate::node::Node;
 
 /// The partition, if it exists and this node leads it.
-pub(crate) fn led_here(node: &Node, image: &Image, topic: &str, index: PartitionIndex) -> Result<Arc<Partition>, ErrorCode> {
+pub(crate) fn led_here(
+    node: &Node,
+    image: &Image,
+    topic: &str,
+    index: PartitionIndex,
+) -> Result<Arc<Partition>, ErrorCode> {
     let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if !topic.partitions.contains_key(&index) {
         return Err(ErrorCode::UnknownTopicOrPartition);

@@ -90,7 +90,7 @@ pub(crate) fn validate_dynamic_broker_configs(configs: &ConfigMap) -> Result<(),
     let is_static = |name: &&String| broker_config(name).is_some_and(|key| !key.dynamic);
     let fixed: Vec<&str> = configs.keys().filter(is_static).map(String::as_str).collect();
     if !fixed.is_empty() {
-        let text = format!("Cannot update these configs dynamically: Set({})", fixed.join(", "));
+        let text = format!("Cannot update these configs dynamically: [{}]", fixed.join(", "));
         return Err(MetadataError::InvalidRequest(text));
     }
     check_lengths(configs).map_err(MetadataError::InvalidConfig)?;
