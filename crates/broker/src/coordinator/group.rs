@@ -229,10 +229,13 @@ impl Shard {
         }
         let now_ms = now_ms();
         let batch = build(&append.records, now_ms).build();
-        let taken = self.partition.append_own(batch.as_valid(), now_ms).map_err(|error| {
-            tracing::warn!(partition = %self.partition.id, "group records are not appended: {error}");
-            refused(&error)
-        })?;
+        let taken = self
+            .partition
+            .append_own(batch.as_valid(), now_ms, !append.records.iter().any(is_commit))
+            .map_err(|error| {
+                tracing::warn!(partition = %self.partition.id, "group records are not appended: {error}");
+                refused(&error)
+            })?;
         reactor.show_at(taken.position, &self.partition, taken.end_offset);
         append.records.iter().for_each(tell_log);
         Ok(taken.base_offset)
@@ -279,6 +282,12 @@ fn replay_batch(view: &batch::BatchView<'_>, groups: &mut Groups) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// While the disk is full, groups go on: their members rebalance, and what is not needed any more can be deleted. Only
+/// commits wait, because there may be any number of them.
+fn is_commit(record: &GroupRecord) -> bool {
+    matches!(record, GroupRecord::Offset { value: Some(_), .. })
 }
 
 /// What an operator wants to see of a group's life: each of its generations, and its end.

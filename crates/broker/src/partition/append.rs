@@ -77,19 +77,25 @@ impl Partition {
         let view = check(records, origin, &settings)?;
         let batch = view.verify().map_err(Refused::Corrupt)?;
         check_records(&view, &settings)?;
-        Ok(self.append_checked(batch, origin.now_ms, &settings)?)
+        Ok(self.append_checked(batch, origin.now_ms, &settings, false)?)
     }
 
-    /// Appends what the node itself writes, which needs no checking.
-    pub(crate) fn append_own(&self, batch: ValidBatch<'_>, now_ms: i64) -> Result<Taken, AppendError> {
-        self.append_checked(batch, now_ms, &self.settings())
+    /// Appends what the node itself writes, which needs no checking. `privileged`: also while the disk is full.
+    pub(crate) fn append_own(&self, batch: ValidBatch<'_>, now_ms: i64, privileged: bool) -> Result<Taken, AppendError> {
+        self.append_checked(batch, now_ms, &self.settings(), privileged)
     }
 
-    fn append_checked(&self, batch: ValidBatch<'_>, now_ms: i64, settings: &TopicSettings) -> Result<Taken, AppendError> {
+    fn append_checked(
+        &self,
+        batch: ValidBatch<'_>,
+        now_ms: i64,
+        settings: &TopicSettings,
+        privileged: bool,
+    ) -> Result<Taken, AppendError> {
         let durable = settings.sync == SyncPolicy::Commit;
         let sync = if durable { SyncClass::Commit } else { SyncClass::Interval };
         let leader_epoch = self.leader_epoch();
-        let appended = self.log.append(batch, Append { leader_epoch, now_ms, sync, privileged: false })?;
+        let appended = self.log.append(batch, Append { leader_epoch, now_ms, sync, privileged })?;
         Ok(Taken {
             base_offset: appended.base_offset,
             end_offset: appended.last_offset + 1,
