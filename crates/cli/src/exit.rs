@@ -8,7 +8,6 @@ pub(crate) enum Exit {
     Done = 0,
     Failed = 1,
     Configuration = 3,
-    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

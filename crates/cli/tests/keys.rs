@@ -40,11 +40,10 @@ fn configs(server: &Server, resource_type: i8, name: &str) -> BTreeMap<String, (
     let request = message!(DescribeConfigsRequest { resources: vec![resource] });
     let result = server.ask(LOCAL, &request, 4).results.remove(0);
     assert_eq!(result.error_code, 0, "{:?}", result.error_message);
-    let value = |value: Option<_>| value.map_or(String::new(), |value| format!("{value}"));
     result
         .configs
         .into_iter()
-        .map(|c| (c.name.to_string(), (value(c.value.map(|v| v.to_string())), c.config_source)))
+        .map(|c| (c.name.to_string(), (c.value.map_or_else(String::new, |value| value.to_string()), c.config_source)))
         .collect()
 }
 

@@ -59,6 +59,14 @@ fn without_advertise_each_client_is_told_the_address_it_came_in_on() {
 }
 
 #[test]
+fn a_client_on_ipv4_of_a_node_on_ipv6_is_told_ipv4() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &["--bind", "[::]:0"], &[]);
+    assert_eq!(told(&server, "127.0.0.1"), ("127.0.0.1".to_owned(), i32::from(server.port)));
+    assert!(server.card.contains(&format!("localhost:{}  (listening on [::]:{};", server.port, server.port)));
+}
+
+#[test]
 fn with_advertise_every_client_is_told_the_same() {
     let workplace = Workplace::new();
     let server = Server::start(&workplace, &["--advertise", "localhost:19092"], &[]);

@@ -430,7 +430,7 @@ mod tests {
                 assert!(value.is_ok(), "{}: {value:?}", key.path());
             }
             assert!(
-                key.default.is_some() != (!key.unset.is_empty()),
+                key.default.is_some() == key.unset.is_empty(),
                 "{}: a default or what being unset means",
                 key.path()
             );

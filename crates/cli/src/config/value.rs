@@ -304,7 +304,7 @@ pub(crate) fn duration_text(ms: u64) -> String {
 
 fn in_largest_unit(amount: u64, units: &[(&str, u64)]) -> String {
     let (name, factor) =
-        units.iter().rev().find(|(_, factor)| amount >= *factor && amount % factor == 0).unwrap_or(&units[0]);
+        units.iter().rev().find(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor)).unwrap_or(&units[0]);
     format!("{}{name}", amount / factor)
 }
 
