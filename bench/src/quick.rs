@@ -70,6 +70,7 @@ struct Single {
 }
 
 /// One run of one broker.
+#[derive(Debug)]
 struct Figures {
     produce_cpu: f64,
     produce_rate: f64,
@@ -115,9 +116,9 @@ fn one(broker: &Broker, topic: &str, sync: bool, has_topics: bool) -> Result<Fig
     }
     let mut template = encode::produce(topic, RECORDS, RECORD_BYTES);
     prefault();
-    client.produce(topic, &mut template, BATCHES / 20, IN_FLIGHT)?;
+    client.produce(topic, &mut template, BATCHES / 20, IN_FLIGHT).context("warming up")?;
     let before = broker.cpu_seconds()?;
-    let produced = client.produce(topic, &mut template, BATCHES, IN_FLIGHT)?;
+    let produced = client.produce(topic, &mut template, BATCHES, IN_FLIGHT).context("producing")?;
     let after = broker.cpu_seconds()?;
     let gigabytes = produced.bytes as f64 / 1e9;
     let mut figures = Figures {
@@ -138,6 +139,7 @@ fn one(broker: &Broker, topic: &str, sync: bool, has_topics: bool) -> Result<Fig
     if has_topics {
         client.delete_topic(topic)?;
     }
+    eprintln!("  {} {topic}: {figures:.3?}", if has_topics { "ours" } else { "floor" });
     Ok(figures)
 }
 
