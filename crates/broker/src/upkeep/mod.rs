@@ -3,6 +3,7 @@
 //! One thread that sleeps while nothing is to be done. A commit rings its bell when the storage is under
 //! pressure, or when the thread sleeps without a deadline and should know that there is work again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -56,7 +57,12 @@ impl Bell {
 /// Starts the upkeep thread. It ends when the node stops.
 pub(crate) fn spawn(node: &Arc<Node>) -> std::io::Result<std::thread::JoinHandle<()>> {
     let node = Arc::clone(node);
-    std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || run(&node))
+    std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
+        // Without upkeep the log fills up and producers wait for ever: better to go down and say why.
+        if catch_unwind(AssertUnwindSafe(|| run(&node))).is_err() {
+            node.fail(&"the upkeep thread panicked; this is a bug, and the lines above show where");
+        }
+    })
 }
 
 fn run(node: &Node) {

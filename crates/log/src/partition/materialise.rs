@@ -107,6 +107,10 @@ impl PartitionLog {
     }
 
     fn publish(&self, state: &mut State, step: Move, entries: Vec<u8>, now_ms: TimestampMs) -> u64 {
+        if state.deleted {
+            // While it was being written. The tail went with the deletion, the files go when that is durable.
+            return 0;
+        }
         let bytes: u64 = step.batches.iter().map(|batch| batch.bytes.len() as u64).sum();
         let active = state.active.as_mut().expect("only the holder of the segments' lock changes it");
         active.length += bytes;
