@@ -130,7 +130,7 @@ impl Asker {
         for field in ["total_bytes: ", "usable_bytes: ", "cluster_id: Some((\"", "cluster_id: (\"", "log_dir: (\""] {
             text = without_value(&text, field);
         }
-        text.replace("}, ", "},\n      ")
+        without_record_bytes(&text).replace("}, ", "},\n      ")
     }
 }
 
@@ -141,6 +141,32 @@ fn without_new_ids(text: &str) -> String {
     for part in parts {
         out.push_str("Uuid(new");
         out.push_str(&part[part.find(']').expect("an id ends") + 1..]);
+    }
+    out
+}
+
+/// Records are written down as how many bytes they are.
+fn without_record_bytes(text: &str) -> String {
+    const RECORDS: &str = "records: Some(b\"";
+    let mut parts = text.split(RECORDS);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut bytes = 0;
+        let mut characters = part.char_indices();
+        let end = loop {
+            let (at, character) = characters.next().expect("records end");
+            match character {
+                '"' => break at,
+                // `\x41` is one byte, `\n` and the like too.
+                '\\' => match characters.next() {
+                    Some((_, 'x')) => characters.nth(1),
+                    other => other,
+                },
+                _ => None,
+            };
+            bytes += 1;
+        };
+        out.push_str(&format!("records: Some({bytes} bytes{}", &part[end + 1..]));
     }
     out
 }

@@ -1,4 +1,4 @@
-//! The administration of a node at its boundary: requests in every version, and everything it answers, held against
+//! A node at its boundary: requests in every version, and everything it answers, held against
 //! transcripts in `testdata/answers`.
 //!
 //! The same requests can be put to Apache Kafka: `ANSWERS_FROM=127.0.0.1:9092 cargo test -p chronik-broker --test answers`
@@ -11,5 +11,6 @@ mod configs;
 mod metadata;
 mod node;
 mod offsets;
+mod records;
 mod requests;
 mod topics;
