@@ -137,8 +137,9 @@ impl CheckpointFile {
         }
         if bytes.len() > at {
             handle.set_length(at as u64).map_err(StorageError::io("cutting", &self.path))?;
-            handle.sync().map_err(StorageError::io("syncing", &self.path))?;
         }
+        // What was read may be in the page cache only, and files are about to be removed because of it.
+        handle.sync().map_err(StorageError::io("syncing", &self.path))?;
         self.length = at as u64;
         self.handle = Some(handle);
         Ok(loaded)

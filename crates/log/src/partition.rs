@@ -107,6 +107,8 @@ struct State {
     /// The next batch opens a new segment whatever the size of this one.
     roll_next: bool,
     opened: Option<Opened>,
+    /// It was cut since its row in the checkpoint: replay would cut it again, and look at the segments to do so.
+    cut: bool,
     /// Written since the last checkpoint.
     unsynced: Vec<Arc<Segment>>,
     directory_unsynced: bool,
@@ -275,6 +277,7 @@ impl State {
             index: None,
             roll_next: false,
             opened: None,
+            cut: false,
             unsynced: Vec::new(),
             directory_unsynced: false,
             dirty: false,

@@ -26,6 +26,8 @@ use file::{Change, FileImage};
 pub struct Lies {
     /// Syncing a file does nothing.
     pub ignores_syncs: bool,
+    /// Syncing a file of the write-ahead log does nothing.
+    pub ignores_wal_syncs: bool,
     /// Syncing a directory does nothing.
     pub ignores_directory_syncs: bool,
 }
@@ -346,7 +348,7 @@ impl DiskFile for SimFile {
         self.change("write durably", Change::Write { position: start, bytes })?;
         let mut platters = self.disk.lock();
         platters.begin_sync(|| format!("  … durable {}", self.path.display()))?;
-        if !platters.lies.ignores_syncs {
+        if platters.honours_sync(&self.path) {
             platters.files[self.number].settle_range(start, end);
         }
         Ok(())
@@ -355,7 +357,7 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut platters = self.disk.lock();
         platters.begin_sync(|| format!("sync {}", self.path.display()))?;
-        if !platters.lies.ignores_syncs {
+        if platters.honours_sync(&self.path) {
             platters.files[self.number].settle();
         }
         Ok(())
@@ -411,6 +413,11 @@ impl Platters {
             return Err(io::Error::from_raw_os_error(5));
         }
         Ok(())
+    }
+
+    fn honours_sync(&self, path: &Path) -> bool {
+        let in_wal = path.parent().is_some_and(|parent| parent.ends_with("wal"));
+        !(self.lies.ignores_syncs || self.lies.ignores_wal_syncs && in_wal)
     }
 
     fn power_off(&mut self) -> io::Error {

@@ -83,6 +83,7 @@ impl PartitionLog {
 
     /// Removes segments that lie before the log's start.
     pub(crate) fn prune(&self, now_ms: TimestampMs) -> Result<(), UpkeepError> {
+        let _checkpointer = self.shared.checkpointer.lock();
         let _writer = self.segments_writer.lock();
         let mut removed = Vec::new();
         {
@@ -90,6 +91,11 @@ impl PartitionLog {
             let is_durable = state.log_start_lsn <= self.shared.wal.durable_lsn();
             if state.deleted || !is_durable {
                 // Deleted: all of it goes. Raised again meanwhile: that is on the list too.
+                return Ok(());
+            }
+            if state.cut {
+                // After the next checkpoint.
+                self.shared.note_prune(self.id, state.log_start_lsn);
                 return Ok(());
             }
             self.ensure_open(&mut state, now_ms).map_err(|error| self.upkeep_error(error))?;
@@ -205,6 +211,7 @@ impl PartitionLog {
         }
         let removed = if cut.offset < state.segments_end || cut.base == NOTHING { self.cut_segments(state, cut, now_ms)? } else { Vec::new() };
         self.set_log_end(cut.offset);
+        state.cut = true;
         state.last_lsn = end_lsn;
         Arc::make_mut(&mut state.epochs).truncate_from_end(cut.offset);
         if state.producers.truncate_to(cut.offset) == Truncated::RebuildFromLog {
@@ -260,17 +267,19 @@ impl PartitionLog {
         segment.data(self.shared.disk.as_ref()).and_then(|file| file.length()).map_err(|error| segment.io(error))
     }
 
-    /// What producers wrote, from every batch that is left: only after a cut, and only if they had written much.
+    /// What producers wrote, from every batch that is left: only after a cut, and only if they had written much. Batches
+    /// before the log's start do not count: some of their segments may be gone, or not yet.
     fn rebuild_producers(&self, state: &mut State, now_ms: TimestampMs) -> Result<(), ReadError> {
         let mut producers = Producers::default();
+        let log_start = self.log_start_offset();
         self.ensure_open(state, now_ms)?;
         let context = self.context(state, now_ms);
         for view in self.views(state, now_ms)? {
-            view.for_each(&context, |batch| apply_producer(&mut producers, batch, batch.max_timestamp()))?;
+            view.for_each(&context, |batch| apply_producer(&mut producers, batch, log_start))?;
         }
         for batch in &state.tail {
             if let Ok(view) = BatchView::parse(&batch.bytes) {
-                apply_producer(&mut producers, view, batch.max_timestamp);
+                apply_producer(&mut producers, view, log_start);
             }
         }
         state.producers = producers;
@@ -390,14 +399,14 @@ impl Shared {
     }
 }
 
-fn apply_producer(producers: &mut Producers, batch: BatchView<'_>, now_ms: TimestampMs) {
-    let Some(producer) = producer_batch(&batch) else { return };
+fn apply_producer(producers: &mut Producers, batch: BatchView<'_>, log_start: Offset) {
+    let Some(producer) = producer_batch(&batch).filter(|_| batch.last_offset() >= log_start) else { return };
     let appended = Appended {
         base_offset: batch.base_offset(),
         last_offset: batch.last_offset(),
         timestamp: batch.max_timestamp(),
     };
-    producers.apply(&producer, appended, now_ms);
+    producers.apply(&producer, appended, batch.max_timestamp());
 }
 
 fn bounds_error(offset: Offset, (log_start_offset, log_end_offset): (Offset, Offset)) -> CutError {

@@ -95,6 +95,7 @@ impl PartitionLog {
         }
         Ok(Captured {
             row: Some(self.row(&state)),
+            cut: std::mem::take(&mut state.cut),
             segments: std::mem::take(&mut state.unsynced),
             directory: std::mem::take(&mut state.directory_unsynced).then(|| self.directory()),
         })
@@ -104,6 +105,7 @@ impl PartitionLog {
     pub(crate) fn give_back(&self, captured: Captured) {
         let mut state = self.state.lock();
         state.unsynced.extend(captured.segments);
+        state.cut |= captured.cut;
         state.directory_unsynced |= captured.directory.is_some();
         state.dirty = false;
         self.mark_dirty(&mut state);
@@ -246,6 +248,7 @@ pub(crate) struct Captured {
     pub(crate) row: Option<Row>,
     segments: Vec<Arc<Segment>>,
     directory: Option<PathBuf>,
+    cut: bool,
 }
 
 /// Syncs all that the rows of `captured` speak of: files first, then the directories that name them, innermost first.

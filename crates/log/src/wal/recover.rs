@@ -61,6 +61,8 @@ impl Opening<'_> {
     /// Replays every entry from `replay_lsn` on, in order, and opens the log behind the last one.
     pub(crate) fn open(self, replay: &mut Replay<'_>) -> Result<(Wal, Replayed), StorageError> {
         let directory = self.options.directory.clone();
+        // As names: a file may be removed because a later one is there.
+        self.disk.sync_directory(&directory).map_err(StorageError::io("syncing", &directory))?;
         let found = Found::list(self.disk.as_ref(), self.pool, &directory)?;
         let files = self.needed(found.files)?;
         let mut replayed = Replayed::default();

@@ -170,7 +170,10 @@ impl<'a> Run<'a> {
     fn check_stays_stopped(&mut self, storage: &Storage) -> Result<(), String> {
         let before = self.disk.operations();
         for _ in 0..3 {
-            if storage.commit().is_ok() || storage.upkeep(self.now_ms, true).is_ok() {
+            let commit = storage.commit();
+            let upkeep = storage.upkeep(self.now_ms, true);
+            // Without power nothing can be said but by the disk; with it, the storage must have stopped by itself.
+            if self.disk.is_powered() && (commit.is_ok() || upkeep.is_ok()) {
                 return Err("the storage goes on after its disk has failed".into());
             }
         }
@@ -222,7 +225,11 @@ impl<'a> Run<'a> {
     fn interrupt_recovery(&mut self) -> Result<(), String> {
         let cut_at = self.disk.operations() + 1 + self.random.below(12);
         self.disk.set_faults(Faults { cut_at: Some(cut_at), ..Faults::default() });
+        if self.traced {
+            self.disk.start_trace();
+        }
         let opened = self.open(&self.disk);
+        self.trace.extend(self.disk.take_trace());
         self.statistics.interrupted_recoveries += 1;
         match opened {
             Ok((storage, _)) => {
@@ -239,6 +246,7 @@ impl<'a> Run<'a> {
             Err(_) => {}
         }
         let stop = if self.random.chance(80) { Stop::PowerCut } else { Stop::Kill };
+        self.trace.push(format!("--- {stop:?} while starting"));
         self.disk = self.disk.restart(stop);
         Ok(())
     }
