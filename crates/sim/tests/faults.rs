@@ -1,0 +1,266 @@
+//! Single faults, one at a time: what the storage does about each, and what it costs to start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chronik_log::disk::Disk;
+use chronik_log::records::{BatchBuilder, OwnedBatch};
+use chronik_log::{Append, AppendError, LogConfig, PartitionLog, ReadError, ReadRequest, Recovered, Storage, StorageError, StorageOptions, SyncClass, UpkeepError};
+use chronik_sim::disk::{Counts, Faults, SimDisk, Stop};
+use chronik_sim::random::Random;
+use chronik_state::ids::{LogId, TopicId};
+
+fn log_id(partition: i32) -> LogId {
+    LogId { topic: TopicId([5; 16]), partition }
+}
+
+fn options() -> StorageOptions {
+    let mut options = StorageOptions::new("/data");
+    options.wal_file_bytes = 256 << 10;
+    options.wal_reserve_bytes = 16 << 10;
+    options.disk_reserve_bytes = 64 << 10;
+    options.chunk_bytes = 16 << 10;
+    options
+}
+
+fn open(disk: &SimDisk) -> Result<(Arc<Storage>, Recovered), StorageError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Storage::open(disk, options(), 1_000)
+}
+
+fn batch(value: &[u8]) -> OwnedBatch {
+    let mut builder = BatchBuilder::new();
+    builder.record(1_000, None, Some(value), &[]);
+    builder.build()
+}
+
+fn append(log: &PartitionLog, value: &[u8]) -> Result<i64, AppendError> {
+    let append = Append { leader_epoch: 1, now_ms: 1_000, sync: SyncClass::Commit, privileged: false };
+    log.append(batch(value).as_valid(), append).map(|appended| appended.base_offset)
+}
+
+fn read_from(log: &PartitionLog, offset: i64) -> Result<Vec<u8>, ReadError> {
+    let request = ReadRequest { offset, max_bytes: usize::MAX, end_offset: i64::MAX, at_least_one: true, now_ms: 1_000 };
+    log.read(request).map(|outcome| outcome.to_vec().expect("verified ranges can be read"))
+}
+
+fn new_disk() -> SimDisk {
+    SimDisk::new(Random::new(1))
+}
+
+/// A storage with `count` committed records in one log.
+fn filled(disk: &SimDisk, count: usize) -> Arc<Storage> {
+    let (storage, _) = open(disk).unwrap();
+    let log = storage.create(log_id(0), LogConfig::default()).unwrap();
+    for number in 0..count {
+        append(&log, &[number as u8; 300]).unwrap();
+        storage.commit().unwrap();
+    }
+    storage
+}
+
+fn file_with_suffix(disk: &SimDisk, suffix: &str) -> PathBuf {
+    let files = disk.files_below(Path::new("/data"));
+    files.into_iter().rfind(|(path, _)| path.to_string_lossy().ends_with(suffix)).expect("there is one").0
+}
+
+#[test]
+fn a_failed_sync_stops_the_storage_and_is_never_tried_again() {
+    let disk = new_disk();
+    let storage = filled(&disk, 3);
+    let log = storage.log(log_id(0)).unwrap();
+    disk.set_faults(Faults { fail_sync_at: Some(disk.operations()), ..Faults::default() });
+    append(&log, b"lost").unwrap();
+    let durable = storage.durable_lsn();
+    let fatal = storage.commit().unwrap_err();
+    assert!(fatal.to_string().contains("/data/wal/") && fatal.to_string().contains("Input/output error"), "{fatal}");
+    let operations = disk.operations();
+    assert_eq!(storage.commit().unwrap_err(), fatal);
+    assert_eq!(append(&log, b"more").unwrap_err(), AppendError::Fatal(fatal.clone()));
+    assert_eq!(storage.upkeep(1_000, true).unwrap_err(), UpkeepError::Fatal(fatal.clone()));
+    assert_eq!(storage.close(1_000).unwrap_err(), UpkeepError::Fatal(fatal));
+    assert_eq!((disk.operations(), storage.durable_lsn()), (operations, durable));
+}
+
+#[test]
+fn a_full_disk_refuses_records_until_there_is_space() {
+    let disk = new_disk();
+    let storage = filled(&disk, 3);
+    let log = storage.log(log_id(0)).unwrap();
+    disk.set_faults(Faults { capacity: Some(400 << 10), ..Faults::default() });
+    let mut accepted = 3;
+    let refused = loop {
+        match append(&log, &[7; 5_000]) {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        storage.commit().unwrap();
+        if storage.pressure().urgent {
+            let _ = storage.upkeep(1_000, false);
+        }
+    };
+    assert_eq!(refused, AppendError::Full);
+    assert_eq!(log.log_end_offset(), accepted);
+    let privileged = Append { leader_epoch: 1, now_ms: 1_000, sync: SyncClass::Commit, privileged: true };
+    log.append(batch(b"metadata").as_valid(), privileged).unwrap();
+    storage.commit().unwrap();
+    assert!(read_from(&log, 0).is_ok());
+    disk.set_faults(Faults::default());
+    storage.upkeep(1_000, true).unwrap();
+    assert_eq!(append(&log, b"again"), Ok(accepted + 1));
+    storage.commit().unwrap();
+    drop((log, storage));
+    let (storage, _) = open(&disk.restart(Stop::PowerCut)).unwrap();
+    assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), accepted + 2);
+}
+
+#[test]
+fn a_node_starts_on_a_full_disk_and_serves_what_it_has() {
+    let disk = new_disk();
+    let storage = filled(&disk, 5);
+    let before = read_from(&storage.log(log_id(0)).unwrap(), 0).unwrap();
+    drop(storage);
+    let disk = disk.restart(Stop::PowerCut);
+    let used: u64 = disk.files_below(Path::new("/")).iter().map(|(_, length)| length).sum();
+    disk.set_faults(Faults { capacity: Some(used + 8_192), ..Faults::default() });
+    let (storage, _) = open(&disk).unwrap();
+    let log = storage.log(log_id(0)).unwrap();
+    assert!(read_from(&log, 0).unwrap() == before);
+    assert_eq!(append(&log, b"no").unwrap_err(), AppendError::Full);
+    disk.set_faults(Faults::default());
+    storage.upkeep(1_000, true).unwrap();
+    assert_eq!(append(&log, b"yes"), Ok(5));
+    storage.commit().unwrap();
+}
+
+#[test]
+fn rot_in_a_segment_is_an_error_and_never_data() {
+    let disk = new_disk();
+    let storage = filled(&disk, 20);
+    let good = read_from(&storage.log(log_id(0)).unwrap(), 0).unwrap();
+    storage.close(1_000).unwrap();
+    drop(storage);
+    let segment = file_with_suffix(&disk, ".log");
+    let length = disk.content(&segment).len() as u64;
+    for bit in (0..length * 8).step_by(61) {
+        let disk = disk.restart(Stop::PowerCut);
+        disk.rot(&segment, bit / 8, (bit % 8) as u8);
+        let (storage, _) = open(&disk).unwrap();
+        let log = storage.log(log_id(0)).unwrap();
+        match read_from(&log, 0) {
+            Err(ReadError::Corrupt { path, .. }) => assert_eq!(path, segment),
+            Err(other) => panic!("bit {bit}: {other}"),
+            Ok(bytes) => panic!("bit {bit}: {} bytes were served, {}", bytes.len(), if bytes == good { "as before" } else { "wrong" }),
+        }
+        // The others go on.
+        assert_eq!(append(&storage.create(log_id(1), LogConfig::default()).unwrap(), b"fine"), Ok(0));
+        storage.commit().unwrap();
+    }
+}
+
+#[test]
+fn rot_in_an_index_costs_time_and_nothing_else() {
+    let disk = new_disk();
+    let storage = filled(&disk, 60);
+    let good = read_from(&storage.log(log_id(0)).unwrap(), 40).unwrap();
+    storage.close(1_000).unwrap();
+    drop(storage);
+    let index = file_with_suffix(&disk, ".index");
+    for byte in 0..disk.content(&index).len() as u64 {
+        let disk = disk.restart(Stop::PowerCut);
+        disk.rot(&index, byte, 3);
+        let (storage, _) = open(&disk).unwrap();
+        let log = storage.log(log_id(0)).unwrap();
+        assert!(read_from(&log, 40).unwrap() == good, "byte {byte}");
+        assert_eq!(log.offset_for_timestamp(1_000, i64::MAX).unwrap().unwrap().offset, 0);
+    }
+}
+
+#[test]
+fn rot_in_the_write_ahead_log_is_no_torn_tail() {
+    let disk = new_disk();
+    let storage = filled(&disk, 10);
+    let durable = storage.durable_lsn();
+    drop(storage);
+    let wal = file_with_suffix(&disk, ".wal");
+    // Everything but the last block, which a crash could have torn just so.
+    let last_block = disk.content(&wal).chunks(4096).rposition(|block| block.iter().any(|byte| *byte != 0)).unwrap() as u64;
+    let mut refused = 0;
+    for block in 0..last_block {
+        for byte in [0, 5, 20, 30, 70, 100, 140, 200, 400] {
+            let disk = disk.restart(Stop::PowerCut);
+            disk.rot(&wal, block * 4096 + byte, 1);
+            match open(&disk) {
+                Err(StorageError::Damaged { path, what, .. }) => {
+                    assert_eq!(path, wal, "{what}");
+                    refused += 1;
+                }
+                Err(other) => panic!("{other}"),
+                // Bytes that nobody looks at.
+                Ok((storage, _)) => assert_eq!(storage.appended_lsn(), durable, "block {block}, byte {byte}"),
+            }
+        }
+    }
+    assert!(refused > 50);
+}
+
+#[test]
+fn rot_in_the_checkpoint_is_refused() {
+    let disk = new_disk();
+    let storage = filled(&disk, 10);
+    storage.upkeep(1_000, true).unwrap();
+    append(&storage.log(log_id(0)).unwrap(), b"one more").unwrap();
+    storage.close(1_000).unwrap();
+    drop(storage);
+    let path = Path::new("/data/checkpoint");
+    let length = disk.content(path).len() as u64;
+    for byte in (0..length).filter(|byte| disk.content(path)[*byte as usize] != 0) {
+        let disk = disk.restart(Stop::PowerCut);
+        disk.rot(path, byte, 2);
+        match open(&disk) {
+            Err(StorageError::Damaged { .. }) => {}
+            Err(other) => panic!("{other}"),
+            Ok((storage, _)) => assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), 11, "byte {byte}"),
+        }
+    }
+}
+
+#[test]
+fn one_data_directory_has_one_user() {
+    let disk = new_disk();
+    let storage = filled(&disk, 1);
+    assert!(matches!(open(&disk), Err(StorageError::Locked { .. })));
+    drop(storage);
+    assert!(open(&disk).is_ok());
+}
+
+/// What a start costs when `partitions` logs hold `records` each.
+fn cost_of_start(partitions: i32, records: usize) -> Counts {
+    let disk = new_disk();
+    let (storage, _) = open(&disk).unwrap();
+    for partition in 0..partitions {
+        let log = storage.create(log_id(partition), LogConfig { segment_bytes: 4_000, ..LogConfig::default() }).unwrap();
+        for _ in 0..records {
+            append(&log, &[1; 500]).unwrap();
+        }
+        storage.upkeep(1_000, false).unwrap();
+    }
+    storage.upkeep(1_000, true).unwrap();
+    append(&storage.log(log_id(0)).unwrap(), b"after the checkpoint").unwrap();
+    storage.commit().unwrap();
+    drop(storage);
+    let disk = disk.restart(Stop::PowerCut);
+    disk.take_counts();
+    let (storage, recovered) = open(&disk).unwrap();
+    assert_eq!(recovered.entries, 1);
+    assert_eq!(storage.log_ids().len(), partitions as usize);
+    disk.take_counts()
+}
+
+#[test]
+fn a_start_costs_the_same_however_much_there_is() {
+    // How many spare files of the write-ahead log there are makes a difference; data and partitions make none.
+    for counts in [cost_of_start(1, 2), cost_of_start(1, 400), cost_of_start(300, 2)] {
+        assert!(counts.opens <= 6 && counts.reads <= 4 && counts.lists <= 4 && counts.changes <= 12, "{counts:?}");
+    }
+}
