@@ -47,7 +47,7 @@ fn config_command(command: ConfigCommand, old: &OldFlags) -> Exit {
 fn check(node: &NodeArguments, old: &OldFlags) -> Exit {
     match load(node, old) {
         Ok(loaded) => {
-            println!("configuration valid: {}", print::source(&loaded));
+            print::out(&format!("configuration valid: {}\n", print::source(&loaded)));
             Exit::Done
         }
         Err(exit) => exit,
@@ -69,6 +69,8 @@ fn load(node: &NodeArguments, old: &OldFlags) -> Result<config::Loaded, Exit> {
 }
 
 fn completions(shell: clap_complete::Shell) -> Exit {
-    clap_complete::generate(shell, &mut arguments::command(), "chronik-server", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut arguments::command(), "chronik-server", &mut script);
+    print::out(&String::from_utf8_lossy(&script));
     Exit::Done
 }

@@ -149,9 +149,15 @@ pub(crate) fn source(loaded: &Loaded) -> String {
 /// Prints one document as JSON or YAML.
 pub(crate) fn document(document: &Json, output: Output) {
     match output {
-        Output::Yaml => print!("{}", yaml(document)),
-        _ => println!("{document:#}"),
+        Output::Yaml => out(&yaml(document)),
+        _ => out(&format!("{document:#}\n")),
     }
+}
+
+/// Writes to standard output. Whoever read it may have seen enough and be gone: no reason to complain.
+pub(crate) fn out(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.
@@ -160,11 +166,13 @@ fn table(header: &[&str], rows: Vec<Vec<String>>) {
     let width =
         |column: usize| rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let mut stdout = std::io::stdout().lock();
+    let mut text = String::new();
     for row in [&header].into_iter().chain(&rows) {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(stdout, "{}", cells.join("  ").trim_end());
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
     }
+    out(&text);
 }
 
 /// YAML of objects, and of a list of flat ones. Scalars are written as JSON writes them, which YAML reads alike.

@@ -11,7 +11,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Prints name, version and the machine it was built for.
 pub(crate) fn print(output: Output) -> Exit {
     match output {
-        Output::Table => println!("chronik-server {VERSION} ({})", target()),
+        Output::Table => print::out(&format!("chronik-server {VERSION} ({})\n", target())),
         _ => print::document(&facts(), output),
     }
     Exit::Done

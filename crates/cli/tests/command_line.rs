@@ -263,3 +263,21 @@ fn version_and_completions_print() {
         assert!(workplace.run(&["completions", shell], &[]).stdout.contains("chronik-server"));
     }
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for arguments in [
+        &["config", "show"][..],
+        &["config", "env", "-o", "yaml"],
+        &["version", "-o", "json"],
+        &["completions", "bash"],
+    ] {
+        let workplace = Workplace::new();
+        let mut command = workplace.command(arguments);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+}
