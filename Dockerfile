@@ -8,6 +8,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY xtask xtask
+COPY bench bench
 RUN cargo build --locked --profile dist --package chronik-cli
 
 FROM debian:bookworm-slim

@@ -130,6 +130,15 @@ fn the_image_is_built_from_what_is_there_and_runs_the_binary() {
             sources.iter().for_each(|source| assert!(root().join(source).exists(), "COPY {source}: not in the tree"));
         }
     }
+    // A workspace does not load unless all its members are there.
+    let copied: Vec<String> =
+        of("COPY").iter().flat_map(|copy| copy.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let manifest = read("Cargo.toml");
+    let members = manifest.lines().find(|line| line.starts_with("members = ")).expect("there are members");
+    for member in members.split('"').skip(1).step_by(2) {
+        let folder = member.trim_end_matches("/*");
+        assert!(copied.iter().any(|name| name == folder), "{folder} is not copied into the build");
+    }
     let build = of("RUN").into_iter().find(|run| run.starts_with("cargo build")).expect("it is built");
     assert!(build.contains("--profile dist") && read("Cargo.toml").contains("[profile.dist]"));
     assert!(
