@@ -112,6 +112,11 @@ fn a_bad_value_in_a_variable_or_flag_names_it() {
     check(&["--bind", "a:b:c"], &[], &["--bind: `a:b:c` has more than one colon", "host or host:port"]);
     check(
         &[],
+        &[("CHRONIK_BIND", "127.0.0.1:1"), ("CHRONIK_KAFKA_PORT", "2")],
+        &["error[CHK0110]: CHRONIK_BIND and CHRONIK_KAFKA_PORT both set `node.addresses.kafka`"],
+    );
+    check(
+        &[],
         &[("CHRONIK_BIND", "127.0.0.1"), ("CHRONIK_NODE__ADDRESSES__KAFKA", "127.0.0.1:1")],
         &["error[CHK0110]: CHRONIK_BIND and CHRONIK_NODE__ADDRESSES__KAFKA both set `node.addresses.kafka`"],
     );
@@ -218,7 +223,10 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
     start(&["--wal-receiver", "x:1"], &["error[CHK0201]: --wal-receiver asks for a cluster"]);
     start(&["--metrics-port", "1"], &["error[CHK0302]: --metrics-port cannot be honoured", "no HTTP port"]);
     start(&["--advertised-port", "1"], &["an advertised port needs a host", "--advertise HOST:PORT"]);
-    start(&["--kafka-port", "1", "--bind", "127.0.0.1:2"], &["error[CHK0110]: --bind and --kafka-port"]);
+    start(
+        &["--kafka-port", "1", "--bind", "127.0.0.1:2"],
+        &["error[CHK0110]: --kafka-port and --bind both set `node.addresses.kafka`"],
+    );
     start(&["--kafka-port", "many"], &["`many` is not a port"]);
 }
 

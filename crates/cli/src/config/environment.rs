@@ -34,7 +34,6 @@ pub(crate) fn read(variables: &[(String, String)], strict: bool) -> Layer {
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         variable(&mut layer, name, value, strict);
     }
-    given_twice(&mut layer, variables);
     layer
 }
 
@@ -101,21 +100,4 @@ fn unknown(layer: &mut Layer, name: &str, value: &str, strict: bool) {
         None => "unset it; `chronik-server config env` lists every variable that is read".to_owned(),
     };
     layer.problems.push(problem.at(Place::variable(name, value)).why("nothing reads it").fix(fix));
-}
-
-/// Two variables for one key: nobody could tell which one was meant.
-fn given_twice(layer: &mut Layer, variables: &[(String, String)]) {
-    let value_of = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value);
-    for key in KEYS {
-        let Some(short) = key.short_variable else { continue };
-        let long = key.variable();
-        if let (Some(a), Some(b)) = (value_of(short), value_of(&long)) {
-            layer.problems.push(
-                Problem::error(Code::GivenTwice, format!("{short} and {long} both set `{}`", key.toml_path()))
-                    .at(Place::variable(short, a))
-                    .at(Place::variable(&long, b))
-                    .fix(format!("unset one of them, {long} for example")),
-            );
-        }
-    }
 }

@@ -7,10 +7,9 @@ use super::old_names::{self, By};
 use super::problem::{Code, Place, Problem};
 use super::schema::{self, Key};
 use super::settings::{Assignment, Origin};
-use super::value::Address;
 use super::{Layer, file};
 
-/// Reads the flags. Old ones lie below new ones, so that `--kafka-port 9192 --bind 127.0.0.1` is what it says.
+/// Reads the flags, old names and new.
 pub(crate) fn read(arguments: &NodeArguments, old: &OldFlags) -> Layer {
     let mut layer = Layer::default();
     for (flag, value) in old.given() {
@@ -28,7 +27,6 @@ pub(crate) fn read(arguments: &NodeArguments, old: &OldFlags) -> Layer {
             set(&mut layer, key, value);
         }
     }
-    given_twice(&mut layer, arguments, old);
     layer
 }
 
@@ -49,30 +47,9 @@ fn set(layer: &mut Layer, key: &'static Key, value: &str) {
     }
 }
 
-/// A port by the old flag and another one by the new.
-fn given_twice(layer: &mut Layer, arguments: &NodeArguments, old: &OldFlags) {
-    for (new, new_value, old, old_value) in [
-        ("--bind", &arguments.bind, "--kafka-port", &old.kafka_port),
-        ("--bind", &arguments.bind, "--bind-addr", &old.bind_addr),
-        ("--advertise", &arguments.advertise, "--advertised-port", &old.advertised_port),
-        ("--advertise", &arguments.advertise, "--advertised-addr", &old.advertised_addr),
-    ] {
-        let (Some(new_value), Some(old_value)) = (new_value, old_value) else { continue };
-        let has_port = Address::parse(new_value, true).is_ok_and(|address| address.port.is_some());
-        if has_port || old.ends_with("addr") {
-            layer.problems.push(
-                Problem::error(Code::GivenTwice, format!("{new} and {old} say the same thing twice"))
-                    .at(Place::flag(new, new_value))
-                    .at(Place::flag(old, old_value))
-                    .fix(format!("leave out {old}; it is the old name")),
-            );
-        }
-    }
-}
-
 /// A flag or variable that is there and holds nothing.
 pub(super) fn empty(place: Place, key: Option<&Key>, otherwise: &str) -> Problem {
-    if key.is_some_and(|key| key.flag == schema::ADVERTISE_KAFKA.flag && key.flag.is_some()) {
+    if key.is_some_and(|key| key.path() == schema::ADVERTISE_KAFKA.path()) {
         return Problem::error(Code::AdvertisedAddress, "the advertised address is empty")
             .at(place)
             .why("clients connect to the address they are told, and nobody can connect to an empty one")

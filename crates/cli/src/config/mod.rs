@@ -49,6 +49,7 @@ pub(crate) fn load(
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
     for layer in [from_file, environment, flags] {
+        problems.extend(layer.given_twice());
         problems.extend(layer.problems);
         layer.assignments.into_iter().for_each(|assignment| settings.lay(assignment));
     }
@@ -73,6 +74,25 @@ impl Layer {
     fn of_file(path: &Path) -> Layer {
         let (assignments, problems) = file::read(path);
         Layer { assignments, problems, config: None }
+    }
+
+    /// Two names that set one thing within a layer: nobody could tell which one was meant. `--kafka-port 9192` and
+    /// `--bind 127.0.0.1` go together, as each sets its part.
+    fn given_twice(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, second) in self.assignments.iter().enumerate() {
+            let same =
+                |first: &&Assignment| first.key.path() == second.key.path() && first.value.overlaps(&second.value);
+            let Some(first) = self.assignments[..index].iter().find(same) else { continue };
+            let (a, b) = (first.origin.name(), second.origin.name());
+            problems.push(
+                Problem::error(Code::GivenTwice, format!("{a} and {b} both set `{}`", second.key.toml_path()))
+                    .at(place_of(&first.origin, &first.value.to_string()))
+                    .at(place_of(&second.origin, &second.value.to_string()))
+                    .fix(format!("keep one of them, and leave out {a} for example")),
+            );
+        }
+        problems
     }
 }
 

@@ -101,6 +101,16 @@ impl Settings {
     }
 }
 
+impl Origin {
+    /// The flag or variable; the file's line; `default`.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Origin::Flag(name) | Origin::Variable(name) => name.clone(),
+            Origin::File { .. } | Origin::Default => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -128,6 +128,18 @@ impl Kind {
     }
 }
 
+impl Value {
+    /// Whether both say something about the same: all values but addresses of which each has another part.
+    pub(crate) fn overlaps(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Address(a), Value::Address(b)) => {
+                (a.host.is_some() && b.host.is_some()) || (a.port.is_some() && b.port.is_some())
+            }
+            _ => true,
+        }
+    }
+}
+
 impl Address {
     /// Reads `host:port`, `[v6]:port`, or a host alone where `port_optional`.
     pub(crate) fn parse(text: &str, port_optional: bool) -> Result<Address, Mismatch> {
