@@ -3,17 +3,22 @@
 use std::any::Any;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, OFlags};
 
-use super::{Disk, DiskFile, DiskSpace, FileHandle, OpenMode};
+use super::{BLOCK_BYTES, Disk, DiskFile, DiskSpace, FileHandle, OpenMode};
 
 /// The most buffers one vectored write takes (`IOV_MAX` on Linux).
 const BUFFERS_MAX: usize = 1024;
+
+/// Writes from this size on go past the page cache.
+const LARGE_BYTES: usize = 256 << 10;
+/// What is written past it at once; a multiple of a block.
+const BOUNCE_BYTES: usize = 1 << 20;
 
 /// Files by way of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -23,8 +28,8 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<FileHandle> {
         Ok(match mode {
             OpenMode::Read => Arc::new(BufferedFile { file: File::open(path)? }),
-            OpenMode::Existing => Arc::new(BufferedFile { file: OpenOptions::new().read(true).write(true).open(path)? }),
-            OpenMode::Write => Arc::new(BufferedFile { file: writable().open(path)? }),
+            OpenMode::Existing => Arc::new(CachedFile::new(OpenOptions::new().read(true).write(true).open(path)?)),
+            OpenMode::Write => Arc::new(CachedFile::new(writable().open(path)?)),
             OpenMode::Wal => open_wal(path)?,
         })
     }
@@ -146,6 +151,125 @@ impl DiskFile for BufferedFile {
     }
 }
 
+/// Through the page cache, but for large writes behind the file's end: those go past it. What was just written is read
+/// from the log's memory, if it is read at all soon; a copy in the page cache would only push out what consumers read.
+struct CachedFile {
+    cached: BufferedFile,
+    /// The same file with O_DIRECT, opened for the first large write; none where there is no such way (tmpfs).
+    direct: OnceLock<Option<BufferedFile>>,
+}
+
+impl CachedFile {
+    fn new(file: File) -> Self {
+        CachedFile { cached: BufferedFile { file }, direct: OnceLock::new() }
+    }
+
+    fn direct(&self) -> Option<&BufferedFile> {
+        let open = || {
+            let same_file = format!("/proc/self/fd/{}", self.cached.file.as_raw_fd());
+            let flags = OFlags::DIRECT.bits() as i32;
+            OpenOptions::new().write(true).custom_flags(flags).open(same_file).ok().map(|file| BufferedFile { file })
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+
+    /// Whole blocks behind the end of the file go past the page cache, what is before and after them through it. No page
+    /// of those blocks can be cached: nobody has read or written there.
+    fn write_large(&self, direct: &BufferedFile, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        let mut source = Gather { buffers, skip: 0 };
+        let mut bounce = vec![0; BOUNCE_BYTES + BLOCK_BYTES];
+        let aligned = bounce.as_ptr().align_offset(BLOCK_BYTES);
+        let bounce = &mut bounce[aligned..aligned + BOUNCE_BYTES];
+        let mut position = position;
+        let head = (position.next_multiple_of(BLOCK_BYTES as u64) - position) as usize;
+        if head > 0 {
+            let head = source.fill(&mut bounce[..head]);
+            self.cached.write_at(&[IoSlice::new(&bounce[..head])], position)?;
+            position += head as u64;
+        }
+        loop {
+            let filled = source.fill(bounce);
+            let whole = filled - filled % BLOCK_BYTES;
+            if whole > 0 {
+                direct.write_at(&[IoSlice::new(&bounce[..whole])], position)?;
+            }
+            if filled > whole {
+                self.cached.write_at(&[IoSlice::new(&bounce[whole..filled])], position + whole as u64)?;
+            }
+            position += filled as u64;
+            if filled < BOUNCE_BYTES {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl DiskFile for CachedFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.cached.read_at(buffer, position)
+    }
+
+    fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        let bytes: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if bytes >= LARGE_BYTES
+            && position >= self.length()?
+            && let Some(direct) = self.direct()
+        {
+            return self.write_large(direct, buffers, position);
+        }
+        self.cached.write_at(buffers, position)
+    }
+
+    fn write_durable(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        self.write_at(buffers, position)?;
+        self.sync()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.cached.sync()
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.cached.allocate(length)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.cached.set_length(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.cached.length()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.cached.descriptor()
+    }
+}
+
+/// Several buffers as one run of bytes.
+struct Gather<'a> {
+    buffers: &'a [IoSlice<'a>],
+    skip: usize,
+}
+
+impl Gather<'_> {
+    /// Copies the next bytes to `out`; fewer than fit only at the end.
+    fn fill(&mut self, out: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while let Some((first, others)) = self.buffers.split_first() {
+            let count = (first.len() - self.skip).min(out.len() - filled);
+            out[filled..filled + count].copy_from_slice(&first[self.skip..self.skip + count]);
+            filled += count;
+            self.skip += count;
+            if self.skip < first.len() {
+                break;
+            }
+            (self.buffers, self.skip) = (others, 0);
+        }
+        filled
+    }
+}
+
 /// Past the page cache: `durable` has O_DSYNC, `plain` has not.
 struct DirectFile {
     plain: BufferedFile,
@@ -216,4 +340,46 @@ fn rest_of_first<'a>(buffers: &'a [IoSlice<'_>], written: usize) -> &'a [u8] {
         skip -= buffer.len();
     }
     &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that differ from place to place.
+    fn bytes(length: usize, seed: usize) -> Vec<u8> {
+        (0..length).map(|index| (index.wrapping_mul(31) ^ (index >> 9) ^ seed) as u8).collect()
+    }
+
+    #[test]
+    fn large_and_small_appends_give_one_run_of_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&directory.path().join("segment"), OpenMode::Write).unwrap();
+        let mut expected = Vec::new();
+        let lengths = [5, LARGE_BYTES, 100, LARGE_BYTES + 4091, 3 * BOUNCE_BYTES, 4096, BOUNCE_BYTES + 1, LARGE_BYTES - 1];
+        for (seed, length) in lengths.into_iter().enumerate() {
+            let appended = bytes(length, seed);
+            // In uneven parts, as batches are.
+            let parts: Vec<_> = appended.chunks(length / 3 + 1).map(IoSlice::new).collect();
+            file.write_at(&parts, expected.len() as u64).unwrap();
+            expected.extend(appended);
+            assert_eq!(file.length().unwrap(), expected.len() as u64);
+            let mut read = vec![0; expected.len()];
+            assert_eq!(file.read_at(&mut read, 0).unwrap(), expected.len());
+            assert!(read == expected, "after {length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_is_overwritten_through_the_page_cache() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&directory.path().join("segment"), OpenMode::Write).unwrap();
+        let (first, second) = (bytes(2 * BOUNCE_BYTES, 1), bytes(2 * BOUNCE_BYTES, 2));
+        file.write_at(&[IoSlice::new(&first)], 0).unwrap();
+        let mut read = vec![0; first.len()];
+        file.read_at(&mut read, 0).unwrap();
+        file.write_at(&[IoSlice::new(&second)], 0).unwrap();
+        file.read_at(&mut read, 0).unwrap();
+        assert!(read == second);
+    }
 }
