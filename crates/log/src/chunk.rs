@@ -7,7 +7,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -58,6 +58,7 @@ impl Drop for Memory {
 impl Drop for Chunk {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
+            pool.live_bytes.fetch_sub(self.memory.length, Ordering::Relaxed);
             let empty = Memory { start: NonNull::dangling(), length: 0 };
             pool.put(std::mem::replace(&mut self.memory, empty));
         }
@@ -69,17 +70,20 @@ pub(crate) struct ChunkPool {
     chunk_bytes: usize,
     keep_max: usize,
     free: Mutex<Vec<Memory>>,
+    /// Bytes of all chunks that somebody refers to.
+    live_bytes: AtomicUsize,
 }
 
 impl ChunkPool {
     pub(crate) fn new(chunk_bytes: usize, keep_max: usize) -> Arc<Self> {
-        Arc::new(ChunkPool { chunk_bytes, keep_max, free: Mutex::new(Vec::new()) })
+        Arc::new(ChunkPool { chunk_bytes, keep_max, free: Mutex::new(Vec::new()), live_bytes: AtomicUsize::new(0) })
     }
 
     /// A chunk of the usual size, or larger if `bytes` need it, as the writer of all of it.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> ChunkWriter {
         let pooled = if bytes <= self.chunk_bytes { self.free.lock().pop() } else { None };
         let memory = pooled.unwrap_or_else(|| Memory::new(bytes.max(self.chunk_bytes).next_multiple_of(BLOCK_BYTES)));
+        self.live_bytes.fetch_add(memory.length, Ordering::Relaxed);
         ChunkWriter { chunk: Arc::new(Chunk { memory, pool: Arc::downgrade(self) }), next: 0 }
     }
 
@@ -87,6 +91,11 @@ impl ChunkPool {
     pub(crate) fn trim(&self) {
         let freed = std::mem::take(&mut *self.free.lock());
         drop(freed);
+    }
+
+    /// Bytes of all chunks that somebody refers to, however little of them.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live_bytes.load(Ordering::Relaxed)
     }
 
     fn put(&self, memory: Memory) {

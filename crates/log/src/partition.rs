@@ -88,6 +88,8 @@ struct State {
     config: LogConfig,
     epochs: Arc<LeaderEpochs>,
     producers: Producers,
+    /// The last batches in segments, still in memory for those who read close behind the end. May be emptied at any time.
+    recent: VecDeque<TailBatch>,
     tail: VecDeque<TailBatch>,
     tail_bytes: u64,
     /// Where the log's last entry in the write-ahead log ends.
@@ -265,6 +267,7 @@ impl State {
             config,
             epochs: Arc::default(),
             producers: Producers::default(),
+            recent: VecDeque::new(),
             tail: VecDeque::new(),
             tail_bytes: 0,
             last_lsn: 0,

@@ -4,6 +4,7 @@
 //! when `pressure` says so, and `retention` from time to time.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct StorageOptions {
     pub index_interval_bytes: u64,
     /// Memory is taken in pieces of this size.
     pub chunk_bytes: usize,
+    /// Batches stay in memory behind their move to a segment while no more than this is taken in all.
+    pub recent_bytes_max: usize,
     /// How many pieces are kept for reuse while there is traffic.
     pub chunks_kept: usize,
     /// Descriptors of logs that nobody has touched for so long are closed.
@@ -88,6 +91,7 @@ impl StorageOptions {
             disk_reserve_bytes: 64 << 20,
             index_interval_bytes: 4096,
             chunk_bytes: 1 << 20,
+            recent_bytes_max: 48 << 20,
             chunks_kept: 32,
             close_idle_ms: 60_000,
             producer_id_expiration_ms: chronik_state::partition::producers::DEFAULT_EXPIRATION_MS,
@@ -122,6 +126,8 @@ pub(crate) struct Shared {
     pub(crate) options: StorageOptions,
     pub(crate) wal: Wal,
     pub(crate) pool: Arc<ChunkPool>,
+    /// Batches that are in segments and still in memory, by log, in the order in which they moved.
+    recent: Mutex<VecDeque<(LogId, usize)>>,
     /// Held by whoever writes a checkpoint, before any lock of a log.
     pub(crate) checkpointer: Mutex<Checkpointer>,
     lists: Mutex<Lists>,
@@ -287,6 +293,11 @@ impl Shared {
     /// A log's tail has shrunk.
     pub(crate) fn note_moved(&self, bytes: u64) {
         self.tail_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A log has so many batches in memory that are in segments too.
+    pub(crate) fn note_recent(&self, id: LogId, count: usize) {
+        self.recent.lock().push_back((id, count));
     }
 
     pub(crate) fn note_opened(&self, id: LogId) {

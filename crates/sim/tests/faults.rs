@@ -20,6 +20,8 @@ fn options() -> StorageOptions {
     options.wal_reserve_bytes = 16 << 10;
     options.disk_reserve_bytes = 64 << 10;
     options.chunk_bytes = 16 << 10;
+    // What is read is to come from the disk.
+    options.recent_bytes_max = 0;
     options
 }
 

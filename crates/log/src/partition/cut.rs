@@ -69,6 +69,7 @@ impl PartitionLog {
             }
         };
         state.deleted = true;
+        state.recent.clear();
         state.tail.clear();
         self.shared.note_moved(std::mem::take(&mut state.tail_bytes));
         Ok(lsn)
@@ -204,6 +205,7 @@ impl PartitionLog {
 
     /// Cuts, in memory; returns the segments whose files are to go.
     fn apply_cut(&self, state: &mut State, cut: Cut, now_ms: TimestampMs, end_lsn: Lsn) -> Result<Vec<Arc<Segment>>, ReadError> {
+        state.recent.clear();
         while state.tail.back().is_some_and(|batch| batch.last_offset >= cut.offset || cut.base == NOTHING) {
             let batch = state.tail.pop_back().expect("there is a last one");
             state.tail_bytes -= batch.bytes.len() as u64;

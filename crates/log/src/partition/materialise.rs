@@ -61,6 +61,13 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Lets go of the oldest `count` batches that are in segments anyway.
+    pub(crate) fn forget_recent(&self, count: usize) {
+        let mut state = self.state.lock();
+        let count = count.min(state.recent.len());
+        state.recent.drain(..count);
+    }
+
     fn plan(&self, state: &mut State, now_ms: TimestampMs) -> Result<Option<Move>, UpkeepError> {
         if state.deleted || state.tail.is_empty() {
             return Ok(None);
@@ -125,7 +132,9 @@ impl PartitionLog {
         }
         state.segments_bytes += bytes;
         state.segments_end = step.batches.last().expect("a move has batches").last_offset + 1;
-        state.tail.drain(..step.batches.len());
+        let moved = state.tail.drain(..step.batches.len());
+        state.recent.extend(moved);
+        self.shared.note_recent(self.id, step.batches.len());
         state.tail_bytes -= bytes;
         if !state.unsynced.iter().any(|segment| Arc::ptr_eq(segment, &step.segment)) {
             state.unsynced.push(step.segment);

@@ -158,8 +158,9 @@ impl PartitionLog {
             }
             return Err(ReadError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
         }
-        if offset >= state.segments_end {
-            from_tail(&state.tail, offset, request, outcome);
+        let memory_begins = state.recent.front().map_or(state.segments_end, |batch| batch.base_offset);
+        if offset >= memory_begins {
+            from_memory(&state.recent, &state.tail, offset, request, outcome);
             return Ok(Source::Tail);
         }
         self.ensure_open(&mut state, request.now_ms)?;
@@ -205,10 +206,17 @@ impl SegmentError {
     }
 }
 
-/// Adds the batches in memory from `offset` on to `outcome`.
-fn from_tail(tail: &VecDeque<TailBatch>, offset: Offset, request: &ReadRequest, outcome: &mut ReadOutcome) {
-    let first = tail.partition_point(|batch| batch.last_offset < offset);
-    for batch in tail.iter().skip(first) {
+/// Adds the batches in memory from `offset` on to `outcome`; those of `tail` follow those of `recent`.
+fn from_memory(
+    recent: &VecDeque<TailBatch>,
+    tail: &VecDeque<TailBatch>,
+    offset: Offset,
+    request: &ReadRequest,
+    outcome: &mut ReadOutcome,
+) {
+    let before = |batch: &TailBatch| batch.last_offset < offset;
+    let (recent, tail) = (recent.range(recent.partition_point(before)..), tail.range(tail.partition_point(before)..));
+    for batch in recent.chain(tail) {
         let too_large = outcome.bytes + batch.bytes.len() > request.max_bytes;
         let must = request.at_least_one && outcome.bytes == 0;
         if batch.last_offset >= request.end_offset || (too_large && !must) {

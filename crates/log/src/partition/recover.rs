@@ -72,6 +72,7 @@ impl PartitionLog {
     /// Lets go of what was replayed for a log that turns out to be deleted.
     pub(crate) fn forget_tail(&self) {
         let mut state = self.state.lock();
+        state.recent.clear();
         state.tail.clear();
         self.shared.note_moved(std::mem::take(&mut state.tail_bytes));
     }

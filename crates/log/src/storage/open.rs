@@ -50,6 +50,7 @@ impl Storage {
             checkpointer: Mutex::new(Checkpointer::new(file, loaded.replay_lsn)),
             checkpoint_lsn: AtomicU64::new(loaded.replay_lsn),
             lists: Mutex::default(),
+            recent: Mutex::default(),
             tail_bytes: AtomicU64::new(0),
             unsettled: AtomicUsize::new(0),
             full: AtomicBool::new(false),

@@ -99,6 +99,7 @@ impl Storage {
         } else {
             self.materialise(now_ms)?;
         }
+        self.forget_recent(shared.options.recent_bytes_max);
         if force { self.rest(now_ms) } else { Ok(()) }
     }
 
@@ -122,9 +123,20 @@ impl Storage {
         Ok(())
     }
 
+    /// Lets go of the oldest batches that are in segments anyway, until no more than `bytes_max` of memory are taken.
+    fn forget_recent(&self, bytes_max: usize) {
+        while self.shared.pool.live_bytes() > bytes_max {
+            let Some((id, count)) = self.shared.recent.lock().pop_front() else { return };
+            if let Some(log) = self.log(id) {
+                log.forget_recent(count);
+            }
+        }
+    }
+
     /// Gives back what an idle node does not need: memory kept for reuse, descriptors of logs nobody touches.
     fn rest(&self, now_ms: TimestampMs) -> Result<(), UpkeepError> {
         let shared = &self.shared;
+        self.forget_recent(0);
         shared.pool.trim();
         let opened = std::mem::take(&mut shared.lists.lock().opened);
         let before = now_ms - shared.options.close_idle_ms;

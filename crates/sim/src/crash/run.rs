@@ -316,6 +316,7 @@ fn tiny(random: &mut Random, plan: &Plan) -> StorageOptions {
     options.index_interval_bytes = 100 + random.below(600);
     options.chunk_bytes = 4096 * *random.pick(&[1, 2, 4]) as usize;
     options.chunks_kept = 4;
+    options.recent_bytes_max = *random.pick(&[0, 16 << 10, 64 << 10]);
     options.close_idle_ms = 100;
     options.seed = random.next();
     options.mutation = plan.mutation;
