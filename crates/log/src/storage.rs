@@ -56,6 +56,8 @@ pub struct StorageOptions {
     pub recent_bytes_max: usize,
     /// How many pieces are kept for reuse while there is traffic.
     pub chunks_kept: usize,
+    /// With more files of segments open than this, those just used are closed again.
+    pub open_files_max: usize,
     /// Descriptors of logs that nobody has touched for so long are closed.
     pub close_idle_ms: i64,
     /// `producer.id.expiration.ms`: idle producers are forgotten after this.
@@ -93,6 +95,7 @@ impl StorageOptions {
             chunk_bytes: 1 << 20,
             recent_bytes_max: 48 << 20,
             chunks_kept: 32,
+            open_files_max: 512,
             close_idle_ms: 60_000,
             producer_id_expiration_ms: chronik_state::partition::producers::DEFAULT_EXPIRATION_MS,
             seed: 0,
@@ -133,8 +136,11 @@ pub(crate) struct Shared {
     lists: Mutex<Lists>,
     /// Bytes that are only in memory and in the write-ahead log.
     tail_bytes: AtomicU64,
-    /// Replay would start here.
-    checkpoint_lsn: AtomicU64,
+    /// How much had been placed in the write-ahead log when the tails were last moved, and at the last checkpoint.
+    moved_at: AtomicU64,
+    checkpoint_at: AtomicU64,
+    /// Segment files that are open.
+    pub(crate) open_files: Arc<AtomicUsize>,
     /// How many logs and removals wait for a checkpoint.
     unsettled: AtomicUsize,
     /// The disk has no room: appends are refused.

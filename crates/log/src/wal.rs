@@ -64,6 +64,8 @@ pub(crate) struct Wal {
     appended: AtomicU64,
     written: AtomicU64,
     durable: AtomicU64,
+    /// Bytes of blocks placed since the start, headers and padding counted: what files and memory are used up by.
+    placed: AtomicU64,
     /// The current file is so far used that the next one should be ready, and is not.
     wants_spare: AtomicBool,
     fatal: OnceLock<Fatal>,
@@ -80,6 +82,8 @@ struct Placing {
     file: Arc<WalFile>,
     /// Where in `file` the next block begins.
     position: u64,
+    /// Bytes of all blocks before it.
+    placed: u64,
     spares: Vec<Spare>,
     chunk: Option<ChunkWriter>,
     open: Option<OpenBlock>,
@@ -159,6 +163,11 @@ impl Wal {
         self.durable.load(Ordering::Acquire)
     }
 
+    /// Bytes of blocks placed since the start, headers and padding counted.
+    pub(crate) fn placed_bytes(&self) -> u64 {
+        self.placed.load(Ordering::Relaxed)
+    }
+
     /// True when the next file should be made ready now.
     pub(crate) fn wants_spare(&self) -> bool {
         self.wants_spare.load(Ordering::Relaxed)
@@ -223,6 +232,8 @@ impl Wal {
         if placing.spares.is_empty() && placing.position > self.options.file_bytes / 4 {
             self.wants_spare.store(true, Ordering::Relaxed);
         }
+        let open = placing.open.as_ref().map_or(0, |open| open.memory.length());
+        self.placed.store(placing.placed + open.next_multiple_of(BLOCK_BYTES) as u64, Ordering::Relaxed);
         self.appended.store(placing.next_lsn, Ordering::Release);
         Some(reserved)
     }
@@ -243,6 +254,7 @@ impl Placing {
         self.chunk = (chunk.remaining() > 0).then_some(chunk);
         let position = self.position;
         self.position += memory.length() as u64;
+        self.placed += memory.length() as u64;
         self.sealed.push(PlacedBlock {
             memory,
             header: open.header,

@@ -243,7 +243,7 @@ impl PartitionLog {
         opened.sealed = segments.into();
         let Some(last) = last else { return Ok(removed) };
         // A fresh view of the file: what was known of it as a sealed one no longer holds.
-        let active = Arc::new(Segment::new(&directory, last.base));
+        let active = Arc::new(Segment::new(&directory, last.base, &self.shared.open_files));
         state.unsynced.retain(|segment| !Arc::ptr_eq(segment, &last));
         state.unsynced.push(Arc::clone(&active));
         state.opened.as_mut().expect("opened by the caller").active = Some(Arc::clone(&active));

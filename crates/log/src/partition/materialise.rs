@@ -151,7 +151,7 @@ impl PartitionLog {
         let directory = self.directory();
         disk.create_directory(&directory)?;
         let first_base = first.base_offset;
-        let segment = Arc::new(Segment::create(&directory, first_base, disk)?);
+        let segment = Arc::new(Segment::create(&directory, first_base, &self.shared.open_files, disk)?);
         state.active = Some(ActiveRow {
             base: first_base,
             length: 0,

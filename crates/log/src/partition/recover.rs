@@ -155,7 +155,7 @@ impl PartitionLog {
         let mut bases = self.segment_bases().map_err(failed)?;
         let end = state.active.map_or(0, |active| active.base + 1);
         for left in bases.split_off(bases.partition_point(|base| *base < end)) {
-            Segment::new(&directory, left).remove(disk).map_err(failed)?;
+            Segment::new(&directory, left, &self.shared.open_files).remove(disk).map_err(failed)?;
         }
         let pruned = self.log_start_offset() >= state.segments_end;
         let active_is_there = bases.last().is_some_and(|last| Some(*last) == state.active.map(|active| active.base));
@@ -167,7 +167,7 @@ impl PartitionLog {
         }
         let mut opened = self.opened(&bases, state);
         if let Some(active) = state.active {
-            let segment = Segment::new(&directory, active.base);
+            let segment = Segment::new(&directory, active.base, &self.shared.open_files);
             if !active_is_there {
                 return Err(segment.corrupt(0, "the file is missing"));
             }
@@ -177,7 +177,7 @@ impl PartitionLog {
         let first = opened.all().next().map(|segment| segment.base);
         if let Some(first) = first.filter(|first| *first > self.log_start_offset()) {
             let what = format!("the segments before it are missing: the log starts at offset {}", self.log_start_offset());
-            return Err(Segment::new(&directory, first).corrupt(0, what));
+            return Err(Segment::new(&directory, first, &self.shared.open_files).corrupt(0, what));
         }
         state.opened = Some(opened);
         self.shared.note_opened(self.id);
@@ -189,7 +189,7 @@ impl PartitionLog {
         let nexts = sealed.iter().skip(1).copied().chain(state.active.map(|active| active.base));
         let stale = nexts.take(sealed.len()).take_while(|next| *next <= self.log_start_offset()).count();
         let directory = self.directory();
-        let segments = |bases: &[Offset]| bases.iter().map(|base| Arc::new(Segment::new(&directory, *base))).collect::<Vec<_>>();
+        let segments = |bases: &[Offset]| bases.iter().map(|base| Arc::new(Segment::new(&directory, *base, &self.shared.open_files))).collect::<Vec<_>>();
         Opened { stale: segments(&sealed[..stale]), sealed: segments(&sealed[stale..]).into(), active: None }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chronik_state::ids::{Offset, TimestampMs};
 
 use super::segment::SegmentView;
-use super::{PartitionLog, State};
+use super::{Opened, PartitionLog, State};
 use crate::errors::{AppendError, ReadError, UpkeepError};
 
 impl PartitionLog {
@@ -74,8 +74,11 @@ impl PartitionLog {
         state.opened.is_none()
     }
 
-    pub(crate) fn tail_bytes(&self) -> u64 {
-        self.state.lock().tail_bytes
+    /// Closes the log's files until someone needs them again.
+    pub(crate) fn close_files(&self) {
+        let state = self.state.lock();
+        let known = state.opened.iter().flat_map(Opened::all).chain(&state.unsynced);
+        known.for_each(|segment| segment.close());
     }
 }
 

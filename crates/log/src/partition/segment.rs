@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chronik_state::ids::{Offset, TimestampMs};
@@ -33,7 +34,8 @@ pub(crate) struct Segment {
     pub(crate) base: Offset,
     path: PathBuf,
     index_path: PathBuf,
-    files: OnceLock<Files>,
+    open_files: Arc<AtomicUsize>,
+    files: Mutex<Option<Files>>,
     /// Set once it is sealed and its end is known.
     sealed: OnceLock<Bounds>,
     /// When each stretch was verified last; 0 for never.
@@ -41,9 +43,17 @@ pub(crate) struct Segment {
     hints: Mutex<Hints>,
 }
 
+/// Counted while they are open.
 struct Files {
     data: FileHandle,
     index: FileHandle,
+    open_files: Arc<AtomicUsize>,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.open_files.fetch_sub(2, Ordering::Relaxed);
+    }
 }
 
 /// How much of a segment counts. Taken together under the log's lock, as more is written all the time.
@@ -98,12 +108,13 @@ struct Hints {
 }
 
 impl Segment {
-    pub(crate) fn new(directory: &Path, base: Offset) -> Self {
+    pub(crate) fn new(directory: &Path, base: Offset, open_files: &Arc<AtomicUsize>) -> Self {
         Segment {
             base,
             path: directory.join(format!("{base:020}.log")),
             index_path: directory.join(format!("{base:020}.index")),
-            files: OnceLock::new(),
+            open_files: Arc::clone(open_files),
+            files: Mutex::new(None),
             sealed: OnceLock::new(),
             verified: Mutex::default(),
             hints: Mutex::default(),
@@ -111,13 +122,13 @@ impl Segment {
     }
 
     /// Makes the files, empty, whatever a crash left under their names.
-    pub(crate) fn create(directory: &Path, base: Offset, disk: &dyn Disk) -> io::Result<Self> {
-        let segment = Segment::new(directory, base);
+    pub(crate) fn create(directory: &Path, base: Offset, open_files: &Arc<AtomicUsize>, disk: &dyn Disk) -> io::Result<Self> {
+        let segment = Segment::new(directory, base, open_files);
         let data = disk.open(&segment.path, OpenMode::Write)?;
         let index = disk.open(&segment.index_path, OpenMode::Write)?;
         data.set_length(0)?;
         index.set_length(0)?;
-        let _ = segment.files.set(Files { data, index });
+        segment.set_files(data, index);
         Ok(segment)
     }
 
@@ -125,12 +136,17 @@ impl Segment {
         &self.path
     }
 
-    pub(crate) fn data(&self, disk: &dyn Disk) -> io::Result<&FileHandle> {
-        Ok(&self.files(disk)?.data)
+    pub(crate) fn data(&self, disk: &dyn Disk) -> io::Result<FileHandle> {
+        Ok(self.files(disk)?.0)
     }
 
-    pub(crate) fn index(&self, disk: &dyn Disk) -> io::Result<&FileHandle> {
-        Ok(&self.files(disk)?.index)
+    pub(crate) fn index(&self, disk: &dyn Disk) -> io::Result<FileHandle> {
+        Ok(self.files(disk)?.1)
+    }
+
+    /// Closes the files until someone needs them again.
+    pub(crate) fn close(&self) {
+        *self.files.lock() = None;
     }
 
     /// Makes what was written durable. The index of a segment that is still written is not worth a sync: should it
@@ -225,14 +241,22 @@ impl Segment {
         ReadError::Io { path: self.path.clone(), source }
     }
 
-    fn files(&self, disk: &dyn Disk) -> io::Result<&Files> {
-        if self.files.get().is_none() {
+    fn set_files(&self, data: FileHandle, index: FileHandle) {
+        self.open_files.fetch_add(2, Ordering::Relaxed);
+        *self.files.lock() = Some(Files { data, index, open_files: Arc::clone(&self.open_files) });
+    }
+
+    fn files(&self, disk: &dyn Disk) -> io::Result<(FileHandle, FileHandle)> {
+        let mut files = self.files.lock();
+        if files.is_none() {
             // One that is gone must not come back empty.
             let data = disk.open(&self.path, OpenMode::Existing)?;
             let index = disk.open(&self.index_path, OpenMode::Write)?;
-            let _ = self.files.set(Files { data, index });
+            self.open_files.fetch_add(2, Ordering::Relaxed);
+            *files = Some(Files { data, index, open_files: Arc::clone(&self.open_files) });
         }
-        Ok(self.files.get().expect("just set"))
+        let files = files.as_ref().expect("just set");
+        Ok((Arc::clone(&files.data), Arc::clone(&files.index)))
     }
 
     fn load_bounds(&self, context: &ReadContext) -> Result<Bounds, ReadError> {
@@ -308,7 +332,7 @@ impl SegmentView {
         let Some((end, next)) = self.end_of_range(&first, end_offset, max_bytes, at_least_one, context)? else { return Ok(None) };
         self.verify_range(first.position, end, context)?;
         self.segment.hints.lock().remember(next, end);
-        let file = Arc::clone(self.segment.data(context.disk.as_ref()).map_err(|error| self.io(error))?);
+        let file = self.segment.data(context.disk.as_ref()).map_err(|error| self.io(error))?;
         let range = FileRange { file, position: first.position, length: (end - first.position) as usize };
         Ok(Some((range, next)))
     }

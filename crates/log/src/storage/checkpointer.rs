@@ -53,7 +53,6 @@ impl Checkpointer {
         let written = if all { self.file.rewrite(info, rows) } else { self.file.append(info, rows) };
         written.map_err(|error| self.error(shared, error))?;
         self.replay_lsn = info.replay_lsn;
-        shared.checkpoint_lsn.store(info.replay_lsn, Ordering::Relaxed);
         Ok(())
     }
 
@@ -69,6 +68,7 @@ impl Storage {
         let mut checkpointer = shared.checkpointer.lock();
         checkpointer.ensure_file().map_err(|error| checkpointer.error(shared, error))?;
         // In this order: whoever gets a place before this is on the list already.
+        let placed = shared.wal.placed_bytes();
         let appended = shared.wal.appended_lsn();
         let (dirty, removed, replay_lsn) = {
             let mut lists = shared.lists.lock();
@@ -89,6 +89,8 @@ impl Storage {
             return Err(error);
         }
         removed.into_iter().for_each(|id| shared.end_deletion(id));
+        shared.checkpoint_at.store(placed, Ordering::Relaxed);
+        shared.moved_at.fetch_max(placed, Ordering::Relaxed);
         drop(checkpointer);
         Ok(shared.wal.recycle(replay_lsn)?)
     }
@@ -109,6 +111,7 @@ impl Storage {
             let mut one = log.capture(now_ms)?;
             rows.extend(one.row.take().map(|row| RowChange::Set(Box::new(row))));
             captured.push(one);
+            self.shared.limit_open(log);
         }
         // A row may speak of entries after `replay_lsn`: they too must not be lost any more.
         self.shared.wal.sync_all()?;

@@ -48,7 +48,9 @@ impl Storage {
         let loaded = loaded.unwrap_or_default();
         let shared = Arc::new(Shared {
             checkpointer: Mutex::new(Checkpointer::new(file, loaded.replay_lsn)),
-            checkpoint_lsn: AtomicU64::new(loaded.replay_lsn),
+            moved_at: AtomicU64::new(0),
+            checkpoint_at: AtomicU64::new(0),
+            open_files: Arc::default(),
             lists: Mutex::default(),
             recent: Mutex::default(),
             tail_bytes: AtomicU64::new(0),

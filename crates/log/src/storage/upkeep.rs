@@ -4,12 +4,9 @@ use std::sync::atomic::Ordering;
 
 use chronik_state::ids::TimestampMs;
 
-use super::Storage;
+use super::{Shared, Storage};
 use crate::errors::UpkeepError;
-
-/// A log's tail is moved by itself only when it is at least this large, or when memory runs short: otherwise ten
-/// thousand logs with a record each would be ten thousand writes.
-const WORTH_MOVING_BYTES: u64 = 64 << 10;
+use crate::partition::PartitionLog;
 
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,19 +22,16 @@ impl Storage {
     /// moved yet. A full disk is something else. Takes no lock.
     pub fn has_room(&self, bytes: usize) -> bool {
         let shared = &self.shared;
-        let tail = shared.tail_bytes.load(Ordering::Relaxed);
-        let distance = self.appended_lsn().saturating_sub(shared.checkpoint_lsn.load(Ordering::Relaxed));
         let fits = |used: u64, max: u64| used == 0 || used + bytes as u64 <= max;
-        fits(tail, shared.options.tail_bytes_max) && fits(distance, shared.options.wal_bytes_max)
+        fits(shared.tail_memory(), shared.options.tail_bytes_max) && fits(shared.checkpoint_distance(), shared.options.wal_bytes_max)
     }
 
     /// How much there is to do. Takes no lock.
     pub fn pressure(&self) -> Pressure {
         let shared = &self.shared;
-        let distance = self.appended_lsn().saturating_sub(shared.checkpoint_lsn.load(Ordering::Relaxed));
         let tail = shared.tail_bytes.load(Ordering::Relaxed);
-        let urgent = tail >= shared.options.materialise_bytes
-            || distance >= shared.options.checkpoint_distance_bytes
+        let urgent = shared.tail_memory() >= shared.options.materialise_bytes
+            || shared.checkpoint_distance() >= shared.options.checkpoint_distance_bytes
             || shared.wal.wants_spare()
             || shared.is_full();
         Pressure { urgent, dirty: tail > 0 || shared.unsettled.load(Ordering::Relaxed) > 0 }
@@ -90,8 +84,7 @@ impl Storage {
             shared.wal.sync_all()?;
         }
         self.sweep(now_ms)?;
-        let distance = self.appended_lsn().saturating_sub(shared.checkpoint_lsn.load(Ordering::Relaxed));
-        if force || distance >= shared.options.checkpoint_distance_bytes {
+        if force || shared.checkpoint_distance() >= shared.options.checkpoint_distance_bytes {
             if force && !self.pressure().dirty {
                 return self.rest(now_ms);
             }
@@ -103,23 +96,26 @@ impl Storage {
         if force { self.rest(now_ms) } else { Ok(()) }
     }
 
-    /// Moves the larger tails to segments; all of them if that is not enough.
+    /// Moves every tail to segments, if together they hold much memory: a single record holds a piece of memory that
+    /// others have left.
     fn materialise(&self, now_ms: TimestampMs) -> Result<(), UpkeepError> {
         let shared = &self.shared;
+        if shared.tail_memory() < shared.options.materialise_bytes {
+            return Ok(());
+        }
+        let placed = shared.wal.placed_bytes();
         let ripe = std::mem::take(&mut shared.lists.lock().ripe);
-        let logs = self.log_list(ripe);
-        let (large, small): (Vec<_>, Vec<_>) = logs.into_iter().partition(|log| log.tail_bytes() >= WORTH_MOVING_BYTES);
-        let mut rest = large.into_iter().chain(small);
-        while let Some(log) = rest.next() {
-            let enough = shared.tail_bytes.load(Ordering::Relaxed) < shared.options.materialise_bytes / 2;
-            let moved = if enough { Ok(0) } else { log.materialise(now_ms) };
-            if enough || moved.is_err() {
+        let mut logs = self.log_list(ripe).into_iter();
+        while let Some(log) = logs.next() {
+            if let Err(error) = log.materialise(now_ms) {
                 let mut lists = shared.lists.lock();
                 lists.ripe.push(log.id());
-                lists.ripe.extend(rest.map(|log| log.id()));
-                return moved.map(drop);
+                lists.ripe.extend(logs.map(|log| log.id()));
+                return Err(error);
             }
+            shared.limit_open(&log);
         }
+        shared.moved_at.store(placed, Ordering::Relaxed);
         Ok(())
     }
 
@@ -143,5 +139,27 @@ impl Storage {
         let still_open: Vec<_> = self.log_list(opened).iter().filter(|log| !log.close_if_idle(before)).map(|log| log.id()).collect();
         shared.lists.lock().opened.extend(still_open);
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Memory that tails hold at most: what has been placed in the write-ahead log since they were last moved.
+    fn tail_memory(&self) -> u64 {
+        if self.tail_bytes.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        self.wal.placed_bytes().saturating_sub(self.moved_at.load(Ordering::Relaxed))
+    }
+
+    /// What replay would have to read.
+    fn checkpoint_distance(&self) -> u64 {
+        self.wal.placed_bytes().saturating_sub(self.checkpoint_at.load(Ordering::Relaxed))
+    }
+
+    /// Closes a log's files if too many are open.
+    pub(crate) fn limit_open(&self, log: &PartitionLog) {
+        if self.open_files.load(Ordering::Relaxed) > self.options.open_files_max {
+            log.close_files();
+        }
     }
 }

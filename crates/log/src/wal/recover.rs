@@ -75,7 +75,7 @@ impl Opening<'_> {
             // What was read may be in the page cache only, and is about to be built upon.
             last.handle.sync().map_err(StorageError::io("syncing", &last.path))?;
         }
-        let wal = self.go_on(files, found.spares, found.next_number, end_lsn)?;
+        let wal = self.go_on(files, found.spares, end_lsn, &replayed)?;
         Ok((wal, replayed))
     }
 
@@ -138,7 +138,8 @@ impl Opening<'_> {
     }
 
     /// The log, going on in a file of its own: what a torn tail left behind is never written after.
-    fn go_on(self, files: Vec<FoundFile>, mut spares: Vec<Spare>, mut next_number: u64, end_lsn: Lsn) -> Result<Wal, StorageError> {
+    fn go_on(self, files: Vec<FoundFile>, spares: Spares, end_lsn: Lsn, replayed: &Replayed) -> Result<Wal, StorageError> {
+        let Spares { mut spares, mut next_number } = spares;
         let directory = self.options.directory.clone();
         let sequence = files.last().map_or(1, |file| file.header.sequence + 1);
         for unfinished in spares.extract_if(.., |spare| spare.length < self.options.file_bytes) {
@@ -163,6 +164,7 @@ impl Opening<'_> {
                 next_lsn: end_lsn,
                 file: Arc::clone(&file),
                 position: FILE_HEADER_BYTES as u64,
+                placed: replayed.bytes,
                 spares,
                 chunk: None,
                 open: None,
@@ -173,6 +175,7 @@ impl Opening<'_> {
             appended: AtomicU64::new(end_lsn),
             written: AtomicU64::new(end_lsn),
             durable: AtomicU64::new(end_lsn),
+            placed: AtomicU64::new(replayed.bytes),
             wants_spare: AtomicBool::new(false),
             fatal: OnceLock::new(),
             waker: OnceLock::new(),
@@ -195,6 +198,12 @@ impl Opening<'_> {
 /// What lies in the directory.
 struct Found {
     files: Vec<FoundFile>,
+    spares: Spares,
+}
+
+/// The files that are none of the log's yet.
+#[derive(Default)]
+struct Spares {
     spares: Vec<Spare>,
     next_number: u64,
 }
@@ -223,16 +232,17 @@ impl FoundFile {
 
 impl Found {
     fn list(disk: &dyn Disk, pool: &Arc<ChunkPool>, directory: &Path) -> Result<Self, StorageError> {
-        let mut found = Found { files: Vec::new(), spares: Vec::new(), next_number: 0 };
+        let mut found = Found { files: Vec::new(), spares: Spares::default() };
         let mut names = disk.list(directory).map_err(StorageError::io("listing", directory))?;
         names.sort_unstable();
         for name in names {
             let path = directory.join(&name);
             if let Some(number) = name.strip_suffix(".spare") {
-                found.next_number = found.next_number.max(number.parse().unwrap_or(0));
+                let spares = &mut found.spares;
+                spares.next_number = spares.next_number.max(number.parse().unwrap_or(0));
                 let handle = disk.open(&path, OpenMode::Wal).map_err(StorageError::io("opening", &path))?;
                 let length = handle.length().map_err(StorageError::io("reading", &path))?;
-                found.spares.push(Spare { handle, path, length });
+                spares.spares.push(Spare { handle, path, length });
             } else if name.ends_with(".wal") {
                 found.files.push(open_file(disk, pool, &name, path)?);
             }
