@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedSender};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::info;
 
 use crate::api::fetch::sessions::FetchSessions;
@@ -105,21 +105,43 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
             let _ = task.await;
         }
     });
-    let mut threads_failed = false;
-    for thread in reactors.into_iter().chain([upkeep]) {
-        threads_failed |= thread.join().is_err();
-    }
-    if !threads_failed && !node.has_failed() {
-        // Nobody appends any more: what is left goes to segments, so that the next start replays nothing.
-        if let Err(error) = node.storage.close(now_ms()) {
-            node.fail(&error);
+    let threads_failed = runtime.block_on(async {
+        tokio::select! {
+            failed = close(&node, reactors.into_iter().chain([upkeep]).collect()) => failed,
+            _ = terminate.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
+            _ = interrupt.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
         }
-    }
+    })?;
     match node.failure.get() {
         Some(why) => Err(RunError::Failed(why.clone())),
         None if threads_failed => Err(RunError::Failed("a thread of the node panicked; see the log above".to_owned())),
         None => Ok(()),
     }
+}
+
+/// What a second signal leaves behind is what a crash does, and the next start puts it right.
+const INTERRUPTED: &str = "a second signal came while the node was stopping, and it ended at once\n\n\
+    Nothing that was acknowledged is lost: the next start replays it from the write-ahead log.\n\n\
+    Fix: start it again";
+
+/// Waits for the threads of a node that stops, then puts its storage in order. True if one of them panicked.
+async fn close(node: &Arc<Node>, threads: Threads) -> Result<bool, RunError> {
+    let node = Arc::clone(node);
+    let (tell, told) = oneshot::channel();
+    // A thread of its own, so that signals are heard meanwhile.
+    let closer = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+        let failed = threads.into_iter().fold(false, |failed, thread| thread.join().is_err() || failed);
+        if !failed && !node.has_failed() {
+            // Nobody appends any more: what is left goes to segments, so that the next start replays nothing.
+            if let Err(error) = node.storage.close(now_ms()) {
+                node.fail(&error);
+            }
+        }
+        let _ = tell.send(failed);
+    });
+    closer.map_err(StartError::System)?;
+    // The sender is gone without a word if closing panicked.
+    Ok(told.await.unwrap_or(true))
 }
 
 fn signals() -> io::Result<(Signal, Signal)> {

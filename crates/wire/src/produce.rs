@@ -20,6 +20,10 @@ use crate::{
 const TOPIC_BYTES_MIN: usize = 3;
 const PARTITION_BYTES_MIN: usize = 5;
 
+/// Most topics, and most partitions of all topics, in one request. What is kept and answered for each is many times what
+/// it costs to name it, and a frame of Produce may be long.
+const ENTRIES_MAX: usize = 100_000;
+
 /// A Produce request as a view over its frame.
 #[derive(Clone, Debug)]
 pub struct ProduceRequest<'a> {
@@ -233,6 +237,7 @@ fn parse(body: &[u8], version: i16) -> Result<ProduceRequest<'_>, kafka_wire_cor
     let acks = reader.i16()?;
     let timeout_ms = reader.i32()?;
     let topic_count = reader.array_len(flexible, TOPIC_BYTES_MIN)?;
+    refuse_more_than(ENTRIES_MAX, topic_count, reader.position())?;
     let mut topics = Vec::with_capacity(topic_count);
     let mut partitions = Vec::new();
     for _ in 0..topic_count {
@@ -256,6 +261,7 @@ fn parse_topic(
     };
     let first = partitions.len();
     let count = reader.array_len(flexible, PARTITION_BYTES_MIN)?;
+    refuse_more_than(ENTRIES_MAX, first + count, reader.position())?;
     partitions.reserve(count);
     for _ in 0..count {
         let index = reader.i32()?;
@@ -269,6 +275,13 @@ fn parse_topic(
         reader.skip_tagged_fields()?;
     }
     Ok(TopicSpan { key, partitions: first..partitions.len() })
+}
+
+fn refuse_more_than(limit: usize, count: usize, offset: usize) -> Result<(), kafka_wire_core::DecodeError> {
+    match count <= limit {
+        true => Ok(()),
+        false => Err(kafka_wire_core::DecodeError::LimitExceeded { kind: "array", length: count, limit, offset }),
+    }
 }
 
 fn put_response(buffer: &mut BytesMut, response: &ProduceResponse, version: i16) {

@@ -27,7 +27,7 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let asked = request
         .node()
         .coordinator
-        .ask(request.reactor, group_id, |groups, ticket, now| groups.on_join(ticket, join, now));
+        .ask_patiently(&request, group_id, |groups, ticket, now| groups.on_join(ticket, join, now));
     let response = match asked.await {
         Ok(GroupReply::Join(reply)) => response(reply, request.version()),
         Ok(_) => refused(ErrorCode::UnknownServerError, &body.member_id, request.version()),

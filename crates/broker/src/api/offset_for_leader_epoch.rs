@@ -44,10 +44,6 @@ fn end(
 ) -> Result<Option<(i32, i64)>, ErrorCode> {
     let partition = led_here(node, image, topic, asked.partition)?;
     partition.check_epoch(asked.current_leader_epoch).map_err(|error| errors::not_given(&error))?;
-    // The epoch in which this node leads need not have a record yet.
-    if asked.leader_epoch == partition.leader_epoch() {
-        return Ok(Some((asked.leader_epoch, partition.log.log_end_offset())));
-    }
     Ok(partition.log.epoch_end_offset(asked.leader_epoch).map(|end| (end.epoch, end.end_offset)))
 }
 

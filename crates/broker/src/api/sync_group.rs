@@ -23,7 +23,7 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let asked = request
         .node()
         .coordinator
-        .ask(request.reactor, group_id, |groups, ticket, now| groups.on_sync(ticket, sync, now));
+        .ask_patiently(&request, group_id, |groups, ticket, now| groups.on_sync(ticket, sync, now));
     let response = match asked.await {
         Ok(GroupReply::Sync(reply)) => response(reply),
         Ok(_) => refused(ErrorCode::UnknownServerError),

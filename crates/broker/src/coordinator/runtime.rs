@@ -19,6 +19,7 @@ use tokio::time::{Duration, Instant};
 
 use super::group::{Answer, LoadError, NotActive, Shard};
 use super::offsets_topic::OFFSETS_TOPIC;
+use crate::dispatch::Request;
 use crate::net::reactor::Reactor;
 use crate::node::now_ms;
 use crate::settings::Settings;
@@ -68,6 +69,21 @@ impl Coordinator {
         };
         self.committed(reactor, &shard, end_offset).await?;
         Ok(reply)
+    }
+
+    /// The same for what may wait long, as a rebalance does: given up when the client has gone.
+    pub(crate) async fn ask_patiently(
+        &self,
+        request: &Request<'_>,
+        group_id: &str,
+        event: impl FnOnce(&mut Groups, Ticket, TimestampMs) -> Effects,
+    ) -> Result<Reply, ErrorCode> {
+        let gone = request.connection.gone();
+        tokio::select! {
+            biased;
+            reply = self.ask(request.reactor, group_id, event) => reply,
+            () = gone.wait() => Err(ErrorCode::NotCoordinator),
+        }
     }
 
     /// What a group's machine knows, once that is committed.

@@ -4,6 +4,7 @@ pub(crate) mod authorize;
 pub(crate) mod errors;
 pub(crate) mod table;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use chronik_wire::messages::{KafkaDecode, KafkaEncode, KafkaMessage, KafkaRequest, KafkaResponse};
 use chronik_wire::{ApiKey, DecodeError, EncodeError, FrameError, RequestHeader};
 use thiserror::Error;
+use tokio::sync::Notify;
 
 use crate::net::output::Run;
 use crate::net::reactor::Reactor;
@@ -23,6 +25,14 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Where it reached us.
     pub(crate) local: SocketAddr,
+    gone: Rc<Gone>,
+}
+
+/// Whether the client has ended its side of the connection: it asks nothing more, and hardly waits for an answer.
+#[derive(Default)]
+pub(crate) struct Gone {
+    is_set: Cell<bool>,
+    told: Notify,
 }
 
 /// One request, with all that a handler may ask for.
@@ -54,7 +64,26 @@ pub(crate) enum BadRequest {
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Connection { peer, local }
+        Connection { peer, local, gone: Rc::default() }
+    }
+
+    /// What the connection's task tells the request that it serves.
+    pub(crate) fn gone(&self) -> Rc<Gone> {
+        Rc::clone(&self.gone)
+    }
+}
+
+impl Gone {
+    pub(crate) fn set(&self) {
+        self.is_set.set(true);
+        self.told.notify_one();
+    }
+
+    /// Returns once the client has gone.
+    pub(crate) async fn wait(&self) {
+        while !self.is_set.get() {
+            self.told.notified().await;
+        }
     }
 }
 

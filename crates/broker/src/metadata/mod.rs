@@ -8,6 +8,8 @@ mod load;
 mod producer_ids;
 mod publish;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ pub use load::LoadError;
 pub(crate) use producer_ids::NoProducerId;
 
 use crate::net::reactor::{Position, Reactor};
-use crate::node::now_ms;
+use crate::node::{Node, now_ms};
 
 /// The node's view of the cluster's metadata.
 pub(crate) struct Metadata {
@@ -66,12 +68,29 @@ impl Metadata {
             return Ok(decision.reply);
         }
         let position = append(&self.log, self.term, &decision.records)?;
-        reactor.until(position).await.map_err(|_| SubmitError::NodeStops)?;
+        let unapplied = Unapplied { node: &reactor.node };
+        if reactor.until(position).await.is_err() {
+            std::mem::forget(unapplied);
+            return Err(SubmitError::NodeStops);
+        }
         for record in &decision.records {
             controller.apply(record);
         }
         self.publish(&reactor.node, controller.image().clone(), &decision.records);
+        std::mem::forget(unapplied);
         Ok(decision.reply)
+    }
+}
+
+/// A decision that is in the log and not yet applied. Whoever gives up here, by a panic or otherwise, leaves a node that
+/// knows something else than its log says: it must not go on.
+struct Unapplied<'a> {
+    node: &'a Node,
+}
+
+impl Drop for Unapplied<'_> {
+    fn drop(&mut self) {
+        self.node.fail(&"a metadata change was written to the log and could not be applied; the next start applies it");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chronik_state::ids::LogId;
 use chronik_state::metadata::{Image, Topic};
 use chronik_state::metadata::configs::{BrokerLayers, ConfigMap, TopicSettings};
-use chronik_state::metadata::record::{ConfigResourceKind, Record};
+use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Record};
 use tracing::{error, info};
 
 use super::{LoadError, Metadata};
@@ -53,8 +53,8 @@ fn replica_changed(node: &Node, image: &Image, record: &Record) -> Result<(), Lo
     let (topic_id, index) = match record {
         Record::Partition(record) => (record.topic_id, record.partition),
         Record::PartitionChange(record) => (record.topic_id, record.partition),
-        Record::Config(record) if record.resource.kind == ConfigResourceKind::Topic => {
-            configure_topic(node, image, &record.resource.name);
+        Record::Config(record) => {
+            configure(node, image, &record.resource);
             return Ok(());
         }
         _ => return Ok(()),
@@ -72,8 +72,18 @@ fn replica_changed(node: &Node, image: &Image, record: &Record) -> Result<(), Lo
 
 fn lead(node: &Node, id: LogId, leader_epoch: i32, settings: &Arc<TopicSettings>) -> Result<(), LoadError> {
     let log = node.storage.create(id, log_config(settings))?;
+    // Before anyone is answered: an epoch without a record still ends the one before it.
+    log.begin_epoch(leader_epoch);
     node.partitions.insert(Partition::lead(id, log, node.config.node_id, leader_epoch, Arc::clone(settings)));
     Ok(())
+}
+
+/// What a broker's configs say holds for every topic that does not say otherwise.
+fn configure(node: &Node, image: &Image, resource: &ConfigResource) {
+    match resource.kind {
+        ConfigResourceKind::Topic => configure_topic(node, image, &resource.name),
+        ConfigResourceKind::Broker => image.topics().for_each(|topic| configure_topic(node, image, &topic.name)),
+    }
 }
 
 fn configure_topic(node: &Node, image: &Image, name: &str) {

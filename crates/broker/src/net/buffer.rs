@@ -11,6 +11,9 @@ pub(crate) const BUFFER_BYTES: usize = 512 * 1024;
 /// Buffers that a reactor keeps at hand; more than these are given back to the allocator.
 const POOLED_BUFFERS: usize = 4;
 
+/// A buffer that waits with no more than this in it gives the rest of its memory back.
+const SHRUNK_BYTES: usize = 64 * 1024;
+
 /// The length prefix of a frame: four bytes, big-endian, not counting themselves.
 const PREFIX_BYTES: usize = 4;
 
@@ -48,6 +51,17 @@ impl ReadBuffer {
         self.bytes.len()
     }
 
+    /// Bytes that wait in it.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// A buffer with the same bytes and room for no more.
+    fn shrunk(&self) -> Self {
+        let bytes = self.bytes[self.start..self.end].to_vec();
+        ReadBuffer { start: 0, end: bytes.len(), bytes }
+    }
+
     /// Looks at the front: `length_max` is the largest body that is taken (socket.request.max.bytes).
     pub(crate) fn front(&self, length_max: usize) -> Front {
         let waiting = &self.bytes[self.start..self.end];
@@ -80,9 +94,13 @@ impl ReadBuffer {
         self.start += PREFIX_BYTES + length;
         debug_assert!(self.start <= self.end);
         if self.is_empty() {
-            self.start = 0;
-            self.end = 0;
+            self.clear();
         }
+    }
+
+    fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
     }
 
     /// Room for the next read. Moves what waits to the front; doubles only when full.
@@ -128,6 +146,27 @@ impl BufferPool {
     /// A buffer with nothing in it.
     pub(crate) fn take(&self) -> ReadBuffer {
         self.free.borrow_mut().pop().unwrap_or_else(|| ReadBuffer::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Makes `buffer`, which waits for its peer, as small as what is in it, unless that is much.
+    pub(crate) fn shrink(&self, buffer: &mut ReadBuffer) {
+        if buffer.capacity() >= BUFFER_BYTES && buffer.waiting_bytes() <= SHRUNK_BYTES {
+            let small = buffer.shrunk();
+            let mut large = std::mem::replace(buffer, small);
+            large.clear();
+            self.give_back(large);
+        }
+    }
+
+    /// Makes `buffer` ready for large reads, should it have been shrunk.
+    pub(crate) fn unshrink(&self, buffer: &mut ReadBuffer) {
+        if buffer.capacity() < BUFFER_BYTES {
+            let mut large = self.take();
+            let waiting = buffer.waiting_bytes();
+            large.spare()[..waiting].copy_from_slice(&buffer.bytes[buffer.start..buffer.end]);
+            large.filled(waiting);
+            *buffer = large;
+        }
     }
 
     /// Takes back an empty buffer. One that had grown goes to the allocator.
@@ -179,6 +218,23 @@ mod tests {
         assert_eq!(buffer_of(&[0x7f, 0, 0, 0]).front(100), Front::Refused { length: 0x7f00_0000 });
         assert_eq!(buffer_of(&[0, 0, 0, 101]).front(100), Front::Refused { length: 101 });
         assert_eq!(buffer_of(&[0, 0, 0, 100]).front(100), Front::Partial { frame_bytes: Some(104) });
+    }
+
+    #[test]
+    fn one_that_waits_holds_little_more_than_what_is_in_it() {
+        let pool = BufferPool::default();
+        let mut buffer = pool.take();
+        buffer.spare()[..9].copy_from_slice(&[0, 0, 0, 1, 9, 0, 0, 0, 2]);
+        buffer.filled(9);
+        buffer.consume(1);
+        pool.shrink(&mut buffer);
+        assert_eq!((buffer.capacity(), pool.free.borrow().len()), (4, 1));
+        pool.unshrink(&mut buffer);
+        assert_eq!((buffer.capacity(), pool.free.borrow().len()), (BUFFER_BYTES, 0));
+        buffer.spare()[..2].copy_from_slice(&[7, 8]);
+        buffer.filled(2);
+        assert_eq!(buffer.front(100), Front::Frame(2));
+        assert_eq!(buffer.frame(2), [7, 8]);
     }
 
     #[test]

@@ -6,20 +6,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chronik_wire::ApiKey;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::buffer::{Front, ReadBuffer};
+use super::buffer::{BUFFER_BYTES, Front, ReadBuffer};
 use super::memory::Share;
 use super::output::{Output, Run};
 use super::reactor::{Accepted, Position, Reactor};
@@ -29,12 +30,16 @@ use crate::node::Node;
 
 /// Produce requests that one connection may have waiting for their sync.
 const PARKED_MAX: usize = 256;
-/// Bytes that one connection may use before others of its thread get their turn.
-const TURN_BYTES: usize = 2 << 20;
+/// Encoded answers that one connection may have waiting for their sync.
+const PARKED_BYTES_MAX: usize = 1 << 20;
+/// How long one connection may keep its thread before others get their turn.
+const TURN: Duration = Duration::from_millis(1);
 /// How long a large request may wait for memory before its connection is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
 /// How often it looks, while it waits.
 const MEMORY_POLL: Duration = Duration::from_millis(50);
+/// How long a peer may take over its answers once the node stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,8 @@ pub(crate) enum Closed {
     ByClient,
     #[error("nothing was heard for connections.max.idle.ms")]
     Idle,
+    #[error("no answer was taken for connections.max.idle.ms")]
+    NotReading,
     #[error("the node stops")]
     NodeStops,
     #[error("frame length {length} is not between 0 and {limit}, the most that a request of its kind may have")]
@@ -66,7 +73,7 @@ pub(crate) async fn serve(reactor: Rc<Reactor>, accepted: Accepted) {
         Err(error) => Closed::Io(error),
     };
     match closed {
-        Closed::ByClient | Closed::Idle | Closed::NodeStops | Closed::Io(_) => debug!(%peer, reason = %closed, "connection ended"),
+        Closed::ByClient | Closed::Idle | Closed::NotReading | Closed::NodeStops | Closed::Io(_) => debug!(%peer, reason = %closed, "connection ended"),
         _ => info!(%peer, reason = %closed, "connection closed"),
     }
 }
@@ -83,7 +90,11 @@ struct Connection<'a> {
     parked: VecDeque<(Option<Position>, usize)>,
     released: Rc<Notify>,
     stopping: tokio::sync::watch::Receiver<bool>,
+    /// When the stopping node waits for this peer no longer; set once it stops.
+    stop_deadline: Option<Instant>,
     idle_max: Duration,
+    /// Since when it has its thread.
+    turn_began: Instant,
 }
 
 /// What a look at the front of the buffer led to.
@@ -117,6 +128,8 @@ impl<'a> Connection<'a> {
             parked: VecDeque::new(),
             released: Rc::new(Notify::new()),
             stopping: node.stopping(),
+            stop_deadline: None,
+            turn_began: Instant::now(),
             idle_max: node.settings.connection_idle_max,
             reactor,
         })
@@ -130,7 +143,6 @@ impl<'a> Connection<'a> {
     }
 
     async fn run_until_closed(&mut self) -> Result<std::convert::Infallible, Closed> {
-        let mut turn_bytes = 0;
         loop {
             let frame_bytes = match self.serve_buffered().await? {
                 Blocked::NeedsBytes { frame_bytes } => frame_bytes,
@@ -143,12 +155,10 @@ impl<'a> Connection<'a> {
                     continue;
                 }
             };
-            if turn_bytes > TURN_BYTES {
-                turn_bytes = 0;
-                tokio::task::yield_now().await;
-            }
+            self.settle().await?;
+            self.give_way().await;
             if self.wait().await? == Woken::Readable {
-                turn_bytes += self.read(frame_bytes).await?;
+                self.read(frame_bytes).await?;
             }
         }
     }
@@ -156,6 +166,7 @@ impl<'a> Connection<'a> {
     /// Serves what is in the buffer, then sends what may leave.
     async fn serve_buffered(&mut self) -> Result<Blocked, Closed> {
         let blocked = loop {
+            self.give_way().await;
             self.unpark();
             if let Step::Blocked(blocked) = self.serve_front().await? {
                 break blocked;
@@ -167,7 +178,7 @@ impl<'a> Connection<'a> {
             self.share.try_resize(0);
         }
         self.unpark();
-        self.output.flush(&self.stream).await?;
+        self.flush().await?;
         Ok(blocked)
     }
 
@@ -188,13 +199,13 @@ impl<'a> Connection<'a> {
             }
             let body = Bytes::copy_from_slice(frame);
             buffer.consume(length);
-            let reply = dispatch::serve(&self.reactor, &mut self.context, body).await?;
+            let reply = self.serve(body).await?;
             self.push_reply(reply);
             // A client that pipelines must take its answers: nothing piles up here.
-            self.output.flush(&self.stream).await?;
+            self.flush().await?;
             return Ok(Step::Served);
         }
-        if self.parked.len() >= PARKED_MAX {
+        if self.parked.len() >= PARKED_MAX || self.parked_bytes.len() >= PARKED_BYTES_MAX {
             return Ok(Step::Blocked(Blocked::NeedsRelease));
         }
         let before = self.parked_bytes.len();
@@ -211,6 +222,30 @@ impl<'a> Connection<'a> {
         }
         buffer.consume(length);
         Ok(Step::Served)
+    }
+
+    /// Serves a request; one that waits is told when the peer has gone.
+    async fn serve(&mut self, body: Bytes) -> Result<Reply, Closed> {
+        if let Some(capacity) = self.buffer.as_ref().filter(|buffer| !buffer.is_empty()).map(ReadBuffer::capacity) {
+            // What was sent behind the request waits as long as it does.
+            self.take_memory(capacity).await?;
+        }
+        let gone = self.context.gone();
+        let mut serving = pin!(dispatch::serve(&self.reactor, &mut self.context, body));
+        if let Poll::Ready(reply) = std::future::poll_fn(|context| Poll::Ready(serving.as_mut().poll(context))).await {
+            return Ok(reply?);
+        }
+        if let Some(buffer) = &mut self.buffer {
+            self.reactor.buffers.shrink(buffer);
+            self.share.try_resize(buffer.capacity());
+        }
+        tokio::select! {
+            biased;
+            reply = &mut serving => return Ok(reply?),
+            // Only the end of the peer's stream is of this kind: bytes that wait behind the request are not.
+            _ = self.stream.ready(Interest::PRIORITY) => gone.set(),
+        }
+        Ok(serving.await?)
     }
 
     fn push_reply(&mut self, reply: Reply) {
@@ -238,7 +273,7 @@ impl<'a> Connection<'a> {
     async fn wait_for_release(&mut self) -> Result<(), Closed> {
         while !self.parked.is_empty() {
             self.unpark();
-            self.output.flush(&self.stream).await?;
+            self.flush().await?;
             if !self.parked.is_empty() {
                 let stops = tokio::select! {
                     _ = self.released.notified() => false,
@@ -254,6 +289,7 @@ impl<'a> Connection<'a> {
 
     async fn wait_for_room(&mut self) -> Result<(), Closed> {
         self.wait_for_release().await?;
+        self.settle().await?;
         let node = Arc::clone(&self.reactor.node);
         let room = node.room.notified();
         node.upkeep.ring();
@@ -268,15 +304,45 @@ impl<'a> Connection<'a> {
         let deadline = Instant::now() + self.idle_max;
         let woken = tokio::select! {
             biased;
+            // Before all else: a peer that never pauses must not keep the node from stopping.
+            _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
             _ = self.released.notified(), if !self.parked.is_empty() => Woken::Released,
             ready = self.stream.readable() => ready.map(|()| Woken::Readable)?,
-            _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
             () = tokio::time::sleep_until(deadline) => return Err(Closed::Idle),
         };
+        self.turn_began = Instant::now();
         match woken {
             Woken::Stopping => Err(self.stop().await),
             woken => Ok(woken),
         }
+    }
+
+    /// Lets others of its thread run, if it has run for long.
+    async fn give_way(&mut self) {
+        if self.turn_began.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            self.turn_began = Instant::now();
+        }
+    }
+
+    /// Sends what is in the output, waiting for the peer while it takes any of it.
+    async fn flush(&mut self) -> Result<(), Closed> {
+        while !self.output.write(&self.stream)? {
+            let (stopping, stop_deadline) = (&mut self.stopping, &mut self.stop_deadline);
+            let patience_ends = async move {
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+                let deadline = stop_deadline.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
+                tokio::time::sleep_until(*deadline).await;
+            };
+            tokio::select! {
+                biased;
+                () = patience_ends => return Err(Closed::NodeStops),
+                ready = self.stream.writable() => ready?,
+                () = tokio::time::sleep(self.idle_max) => return Err(Closed::NotReading),
+            }
+            self.give_way().await;
+        }
+        Ok(())
     }
 
     /// Answers what was taken, then ends.
@@ -289,44 +355,62 @@ impl<'a> Connection<'a> {
             }
         }
         self.unpark();
-        match self.output.flush(&self.stream).await {
-            Ok(()) => Closed::NodeStops,
-            Err(error) => Closed::Io(error),
-        }
+        self.flush().await.err().unwrap_or(Closed::NodeStops)
     }
 
-    /// Reads once. Answers the bytes that came.
-    async fn read(&mut self, frame_bytes: Option<usize>) -> Result<usize, Closed> {
-        if self.buffer.as_ref().is_some_and(ReadBuffer::is_full) {
+    /// Before it waits for its peer, or for the disk: gives back what memory it does not need, and counts the rest.
+    async fn settle(&mut self) -> Result<(), Closed> {
+        let Some(buffer) = &mut self.buffer else { return Ok(()) };
+        self.reactor.buffers.shrink(buffer);
+        let capacity = buffer.capacity();
+        self.take_memory(capacity).await
+    }
+
+    /// Reads once.
+    async fn read(&mut self, frame_bytes: Option<usize>) -> Result<(), Closed> {
+        if self.buffer.as_ref().is_some_and(|buffer| buffer.is_full() && buffer.capacity() >= BUFFER_BYTES) {
             self.make_room(frame_bytes).await?;
         }
         let buffer = self.buffer.get_or_insert_with(|| self.reactor.buffers.take());
+        self.reactor.buffers.unshrink(buffer);
         let mut target = ReadBuf::new(buffer.spare());
         let stream = &mut self.stream;
         let polled = std::future::poll_fn(|context| match Pin::new(&mut *stream).poll_read(context, &mut target) {
             // Readiness was stale: that is no reason to wait here, where parked answers are not heard.
-            std::task::Poll::Pending => std::task::Poll::Ready(None),
-            std::task::Poll::Ready(result) => std::task::Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+            Poll::Ready(result) => Poll::Ready(Some(result)),
         });
-        let Some(result) = polled.await else { return Ok(0) };
+        let Some(result) = polled.await else { return Ok(()) };
         result?;
         let count = target.filled().len();
         buffer.filled(count);
-        if count == 0 { Err(Closed::ByClient) } else { Ok(count) }
+        if count == 0 { Err(Closed::ByClient) } else { Ok(()) }
     }
 
     /// Lets the buffer grow, if the node's budget for requests has room.
     async fn make_room(&mut self, frame_bytes: Option<usize>) -> Result<(), Closed> {
-        let buffer = self.buffer.as_mut().expect("a full buffer is there");
+        let buffer = self.buffer.as_ref().expect("a full buffer is there");
         let wanted = buffer.grown_capacity(frame_bytes);
+        self.take_memory(wanted).await?;
+        self.buffer.as_mut().expect("a full buffer is there").grow_to(wanted);
+        Ok(())
+    }
+
+    /// Makes this connection's share of the budget `bytes` large, once there is room.
+    async fn take_memory(&mut self, bytes: usize) -> Result<(), Closed> {
         let deadline = Instant::now() + MEMORY_WAIT;
-        while !self.share.try_resize(wanted) {
+        while !self.share.try_resize(bytes) {
             if Instant::now() > deadline {
                 return Err(Closed::NoMemory);
             }
-            tokio::time::sleep(MEMORY_POLL).await;
+            let stops = tokio::select! {
+                () = tokio::time::sleep(MEMORY_POLL) => false,
+                _ = self.stopping.wait_for(|stopping| *stopping) => true,
+            };
+            if stops {
+                return Err(self.stop().await);
+            }
         }
-        buffer.grow_to(wanted);
         Ok(())
     }
 }

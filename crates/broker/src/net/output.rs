@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 const SLICES_MAX: usize = 64;
 /// Bytes in one `sendfile`: large enough to be cheap, small enough that others get their turn.
 const SENDFILE_BYTES: usize = 1 << 20;
+/// Bytes that one connection writes before others of its thread get their turn, however fast its peer reads.
+const WRITE_BYTES: u64 = 4 << 20;
 
 /// One run of bytes, wherever it lies.
 pub(crate) enum Run {
@@ -33,17 +35,18 @@ impl Output {
         }
     }
 
-    /// Writes all of it, waiting for the peer as long as it takes it.
-    pub(crate) async fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
-        while !self.runs.is_empty() {
+    /// Writes as much as the peer takes now. True if that was all.
+    pub(crate) fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        let mut written_bytes = 0;
+        while !self.runs.is_empty() && written_bytes < WRITE_BYTES {
             match self.write_once(stream) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+                Ok(count) => written_bytes += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(self.runs.is_empty())
     }
 
     fn write_once(&mut self, stream: &TcpStream) -> io::Result<u64> {

@@ -5,16 +5,22 @@
 //! whatever waits, inline, and releases exactly what the sync covers. When another reactor is committing,
 //! this one is woken as soon as that ends and looks again.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use chronik_log::{Commit, Lsn};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::error;
 
 use super::buffer::BufferPool;
 use super::connection;
@@ -101,7 +107,11 @@ impl Reactor {
         self.connections.set(self.connections.get() + 1);
         let (reactor, ended) = (Rc::clone(self), Rc::clone(ended));
         tokio::task::spawn_local(async move {
-            connection::serve(Rc::clone(&reactor), accepted).await;
+            let peer = accepted.peer;
+            let serving = pin!(connection::serve(Rc::clone(&reactor), accepted));
+            if let Err(reason) = contained(serving).await {
+                error!(%peer, reason, "connection closed: serving it panicked; this is a bug");
+            }
             reactor.connections.set(reactor.connections.get() - 1);
             reactor.node.connection_ended();
             if reactor.connections.get() == 0 {
@@ -189,6 +199,20 @@ impl Reactor {
     }
 }
 
+/// The outcome of `future`, or what it said when it panicked: one connection's misfortune is not that of the others.
+async fn contained<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, String> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(said(panic.as_ref()))),
+    })
+    .await
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why").to_owned()
+}
+
 /// One task of the node, on its first thread.
 async fn keep_groups_time(reactor: Rc<Reactor>) {
     let keeper = Rc::clone(&reactor);
@@ -220,4 +244,20 @@ fn release_up_to(releases: &RefCell<Releases>, reached: Lsn, durable: bool) -> b
         waiter.notify_one();
     }
     !releases.readers.is_empty() || !releases.writers.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_what_it_happened_in_and_says_why() {
+        let runtime = crate::start::runtime().unwrap();
+        let outcome = runtime.block_on(contained(pin!(async {
+            tokio::task::yield_now().await;
+            assert_eq!(1 + 1, 3, "arithmetic");
+        })));
+        assert!(outcome.unwrap_err().contains("arithmetic"));
+        assert_eq!(runtime.block_on(contained(pin!(async { 7 }))), Ok(7));
+    }
 }

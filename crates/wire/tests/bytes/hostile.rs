@@ -76,6 +76,31 @@ fn counts_that_no_frame_can_hold_reserve_nothing() {
     }
 }
 
+/// A frame of Produce may have a hundred million bytes, of which a partition without records needs but five.
+#[test]
+fn a_produce_request_names_only_so_many_partitions() {
+    let body_of = |topics: usize, partitions: usize| {
+        let mut body = BytesMut::new();
+        body.put_slice(&[0xff, 0xff, 0, 1, 0, 0, 0, 1]);
+        body.put_i32(topics as i32);
+        for _ in 0..topics {
+            body.put_slice(&[0, 1, b't']);
+            body.put_i32(partitions as i32);
+            (0..partitions).for_each(|_| body.put_slice(&[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]));
+        }
+        body
+    };
+    for (topics, partitions, fits) in
+        [(1, 100_000, true), (1, 100_001, false), (2, 50_001, false), (100_000, 1, true), (100_001, 0, false)]
+    {
+        let body = body_of(topics, partitions);
+        assert_eq!(ProduceRequest::parse(&body, 3).is_ok(), fits, "{topics} topics of {partitions} partitions");
+    }
+    let body = body_of(1, 1_000_000);
+    let (_, peak) = peak_of(|| ProduceRequest::parse(&body, 3).map(|_| ()));
+    assert!(peak < 4096, "{peak}");
+}
+
 #[test]
 fn the_costliest_elements_stay_in_proportion() {
     // Arrays of strings of no length: one byte of the frame becomes a string of its own.

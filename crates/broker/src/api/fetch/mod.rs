@@ -108,6 +108,7 @@ impl Reading<'_> {
     async fn wait(&self, request: &Request<'_>, deadline: Instant) -> Round {
         let waiting = Waiting::begin(self.targets);
         let mut stopping = request.node().stopping();
+        let gone = request.connection.gone();
         loop {
             // After the waiter is known to the partitions, so that no change falls between.
             let round = self.read();
@@ -118,6 +119,8 @@ impl Reading<'_> {
             tokio::select! {
                 () = waiting.waiter.notified() => {}
                 () = tokio::time::sleep_until(deadline) => return self.read(),
+                // Who only ended its own side is still answered, with what there is.
+                () = gone.wait() => return self.read(),
                 _ = stopping.wait_for(|stopping| *stopping) => return self.read(),
             }
         }
