@@ -24,7 +24,6 @@ const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 /// Stages of a classic group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub enum GroupState {
     Empty,
     PreparingRebalance,

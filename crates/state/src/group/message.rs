@@ -15,7 +15,6 @@ pub struct Ticket(pub u64);
 
 /// Why a group refuses; each stands for the Kafka error of the same name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum GroupError {
     #[error("the coordinator cannot write to its log now")]
     CoordinatorNotAvailable,
@@ -130,7 +129,6 @@ impl JoinReply {
 
 /// What a leader is told of each member.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct JoinedMember {
     pub member_id: String,
     pub group_instance_id: Option<String>,
@@ -158,7 +156,6 @@ pub struct SyncRequest {
 
 /// SyncGroup's answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct SyncReply {
     pub error: Option<GroupError>,
     pub protocol_type: Option<String>,
@@ -175,7 +172,6 @@ impl SyncReply {
 
 /// Heartbeat.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub struct HeartbeatRequest {
     pub group_id: String,
     pub generation_id: i32,
@@ -194,7 +190,6 @@ pub struct LeavingMember {
 
 /// LeaveGroup's answer: for the whole, or per member in the order asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct LeaveReply {
     pub error: Option<GroupError>,
     pub members: Vec<LeftMember>,
@@ -202,7 +197,6 @@ pub struct LeaveReply {
 
 /// What became of one that was to leave.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct LeftMember {
     pub member_id: String,
     pub group_instance_id: Option<String>,
@@ -230,7 +224,6 @@ pub struct CommitRequest {
 
 /// Where a group has come to in one partition.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub struct CommitPartition {
     pub partition: PartitionIndex,
     pub offset: Offset,
@@ -243,7 +236,6 @@ pub type PartitionResults = Vec<(String, Vec<(PartitionIndex, Option<GroupError>
 
 /// OffsetFetch's answer for one group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct FetchedOffset {
     pub partition: PartitionIndex,
     /// −1 if nothing is committed.
@@ -255,7 +247,6 @@ pub struct FetchedOffset {
 
 /// A group as ListGroups shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct ListedGroup {
     pub group_id: String,
     pub protocol_type: String,
@@ -281,7 +272,6 @@ impl GroupType {
 
 /// A group as DescribeGroups shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct GroupDescription {
     pub state: GroupState,
     pub protocol_type: String,
@@ -292,7 +282,6 @@ pub struct GroupDescription {
 
 /// A member as DescribeGroups shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct MemberDescription {
     pub member_id: String,
     pub group_instance_id: Option<String>,
@@ -305,7 +294,6 @@ pub struct MemberDescription {
 
 /// The answer to one ticket.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub enum Reply {
     Join(JoinReply),
     Sync(SyncReply),

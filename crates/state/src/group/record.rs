@@ -8,7 +8,6 @@ use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
 
 /// One record: a key and what it now stands for; `None` is a tombstone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub enum GroupRecord {
     Group { group_id: String, value: Option<GroupValue> },
     Offset { group_id: String, topic: String, partition: PartitionIndex, value: Option<OffsetValue> },
@@ -64,7 +63,6 @@ pub struct GroupValue {
 
 /// One member of a stable group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct MemberValue {
     pub member_id: String,
     pub group_instance_id: Option<String>,
