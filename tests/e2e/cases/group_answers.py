@@ -234,12 +234,12 @@ def silence_and_restart(cx):
 
 
 def silent_member(talk):
-    a, b, generation = pair(talk, "A", {"session_ms": 5_000}, {"session_ms": 1_500})
+    a, b, generation = pair(talk, "A", {"session_ms": 9_000}, {"session_ms": 3_000})
     time.sleep(1.0)
     talk.ask("A: b heartbeats", heartbeat("A", generation, b), 3)
     time.sleep(1.0)
     talk.ask("A: a heartbeats", heartbeat("A", generation, a), 3)
-    time.sleep(1.2)
+    time.sleep(2.5)
     talk.ask("A: a heartbeats when b is gone", heartbeat("A", generation, a), 3)
     talk.ask("A: b heartbeats too late", heartbeat("A", generation, b), 3)
     timed(talk, "A: a joins", join("A", a), "A1")
@@ -247,19 +247,19 @@ def silent_member(talk):
 
 def pending_member(talk):
     warm_up(talk, "B")
-    a = talk.ask("B: a joins", join("B", session_ms=5_000, rebalance_ms=6_000), 3, "B1")["member_id"]
+    a = talk.ask("B: a joins", join("B", session_ms=9_000, rebalance_ms=10_000), 3, "B1")["member_id"]
     talk.ask("B: a syncs", sync("B", 1, a, {a: b"A"}), 3)
-    talk.ask("B: b is told its id", join("B", session_ms=1_500), 6, "B2")
-    timed(talk, "B: a joins again", join("B", a, session_ms=5_000, rebalance_ms=6_000), "B1")
+    talk.ask("B: b is told its id", join("B", session_ms=2_000), 6, "B2")
+    timed(talk, "B: a joins again", join("B", a, session_ms=9_000, rebalance_ms=10_000), "B1")
 
 
 def member_that_does_not_sync(talk):
     warm_up(talk, "C")
-    a, b = join_both(talk, "C", {"session_ms": 8_000, "rebalance_ms": 2_000})
+    a, b = join_both(talk, "C", {"session_ms": 9_000, "rebalance_ms": 3_000})
     talk.ask("C: a syncs", sync("C", 1, a, {a: b"A"}), 3)
-    time.sleep(1.2)
+    time.sleep(1.0)
     talk.ask("C: a heartbeats", heartbeat("C", 1, a), 3)
-    time.sleep(1.3)
+    time.sleep(2.5)
     talk.ask("C: a heartbeats when b is out", heartbeat("C", 1, a), 3)
     talk.ask("C: b heartbeats", heartbeat("C", 1, b), 3)
     timed(talk, "C: a joins again", join("C", a), "C1")
@@ -280,7 +280,7 @@ def static_member_that_is_away(talk):
     talk.ask("E: i2 heartbeats in its old generation", heartbeat("E", 1, b, "i2"), 3)
     time.sleep(1.0)
     talk.ask("E: i1 heartbeats", heartbeat("E", 2, a, "i1"), 3)
-    time.sleep(2.5)
+    time.sleep(3.5)
     talk.ask("E: i1 heartbeats when i2 is gone", heartbeat("E", 2, a, "i1"), 3)
 
 
