@@ -292,8 +292,13 @@ impl Shared {
     pub(crate) fn note_tail(&self, id: LogId, bytes: u64, newly_ripe: bool) {
         self.tail_bytes.fetch_add(bytes, Ordering::Relaxed);
         if newly_ripe {
-            self.lists.lock().ripe.push(id);
+            self.note_ripe(id);
         }
+    }
+
+    /// A log's tail waits to be moved.
+    pub(crate) fn note_ripe(&self, id: LogId) {
+        self.lists.lock().ripe.push(id);
     }
 
     /// A log's tail has shrunk.

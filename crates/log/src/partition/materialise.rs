@@ -29,7 +29,7 @@ struct Move {
 }
 
 impl PartitionLog {
-    /// Moves the whole tail; returns how many bytes were moved.
+    /// Moves the tail as it is now; returns how many bytes were moved.
     pub(crate) fn materialise(&self, now_ms: TimestampMs) -> Result<u64, UpkeepError> {
         let _writer = self.segments_writer.lock();
         self.materialise_as_writer(now_ms)
@@ -38,10 +38,17 @@ impl PartitionLog {
     /// As `materialise`, for who holds the segments' lock.
     pub(super) fn materialise_as_writer(&self, now_ms: TimestampMs) -> Result<u64, UpkeepError> {
         let mut moved = 0;
+        // What is appended meanwhile is for another time, or there might be no end to it.
+        let until = self.log_end_offset();
         loop {
             let mut state = self.state.lock();
-            if state.tail.is_empty() {
-                state.ripe = false;
+            match state.tail.front() {
+                None => state.ripe = false,
+                Some(first) if first.base_offset >= until => {
+                    self.shared.note_ripe(self.id);
+                    return Ok(moved);
+                }
+                Some(_) => {}
             }
             let Some(mut step) = self.plan(&mut state, now_ms)? else { return Ok(moved) };
             drop(state);

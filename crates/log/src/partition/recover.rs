@@ -59,7 +59,7 @@ impl PartitionLog {
                 self.apply_log_start(&mut state, offset, end_lsn);
             }
             EntryKind::Truncate => self.replay_truncate(&mut state, &entry, end_lsn)?,
-            EntryKind::Delete => unreachable!("a deleted log is taken out of the logs instead"),
+            EntryKind::Delete => unreachable!("entries of a log before its deletion are not replayed, nor is that"),
         }
         Ok(())
     }
@@ -67,14 +67,6 @@ impl PartitionLog {
     /// True if the log's row was taken after the entry at `lsn`.
     pub(crate) fn knows(&self, lsn: Lsn) -> bool {
         lsn < self.state.lock().row_lsn
-    }
-
-    /// Lets go of what was replayed for a log that turns out to be deleted.
-    pub(crate) fn forget_tail(&self) {
-        let mut state = self.state.lock();
-        state.recent.clear();
-        state.tail.clear();
-        self.shared.note_moved(std::mem::take(&mut state.tail_bytes));
     }
 
     /// Puts the high watermark within what the log holds, after everything has been replayed.

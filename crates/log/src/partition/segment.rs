@@ -121,9 +121,11 @@ impl Segment {
         }
     }
 
-    /// Makes the files, empty, whatever a crash left under their names.
+    /// Makes the files. What a crash left under their names is removed and not just cut: index entries in it would look
+    /// right, and might come back after another crash.
     pub(crate) fn create(directory: &Path, base: Offset, open_files: &Arc<AtomicUsize>, disk: &dyn Disk) -> io::Result<Self> {
         let segment = Segment::new(directory, base, open_files);
+        segment.remove(disk)?;
         let data = disk.open(&segment.path, OpenMode::Write)?;
         let index = disk.open(&segment.index_path, OpenMode::Write)?;
         data.set_length(0)?;

@@ -1,6 +1,7 @@
 //! Opening: the checkpoint, then what the write-ahead log adds to it.
 
 use std::any::Any;
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::chunk::ChunkPool;
 use crate::disk::Disk;
 use crate::errors::StorageError;
 use crate::partition::{LogConfig, PartitionLog};
-use crate::wal::WalOptions;
+use crate::wal::{Lsn, WalOptions};
 use crate::wal::entry::EntryKind;
 use crate::wal::recover::{Opening, ReplayedEntry};
 
@@ -139,29 +140,38 @@ fn restore(shared: &Arc<Shared>, loaded: &Loaded) -> Result<Logs, String> {
 }
 
 fn replay(shared: &Arc<Shared>, mut logs: Logs, entries: Vec<ReplayedEntry>) -> Result<Logs, StorageError> {
+    let deleted = deletions(&logs, &entries);
     let mut touched = Vec::new();
     for entry in entries {
         let (id, lsn) = (entry.header.log, entry.header.lsn);
-        let log = logs.entry(id).or_insert_with(|| {
-            Arc::new(PartitionLog::new(id, LogConfig::default(), Arc::clone(shared)))
-        });
-        let is_deletion = entry.header.kind == EntryKind::Delete && !log.knows(entry.header.lsn);
-        if is_deletion {
-            // A log of the same name that came after it is all in entries that follow.
-            log.forget_tail();
-            logs.remove(&id);
-            shared.remove_directory_of(id).map_err(|error| StorageError::Stopped(error.to_string()))?;
-            shared.note_deletion(id, lsn);
-            shared.note_removed(id);
-        } else {
-            log.replay(entry)?;
-            touched.push(id);
+        match deleted.get(&id).map(|deleted_at| lsn.cmp(deleted_at)) {
+            // What its files would be needed for is of no interest any more, and they may be gone.
+            Some(Ordering::Less) => {}
+            Some(Ordering::Equal) => {
+                // A log of the same name that came after it is all in entries that follow.
+                logs.remove(&id);
+                shared.remove_directory_of(id).map_err(|error| StorageError::Stopped(error.to_string()))?;
+                shared.note_deletion(id, lsn);
+                shared.note_removed(id);
+            }
+            _ => {
+                let log = logs.entry(id).or_insert_with(|| Arc::new(PartitionLog::new(id, LogConfig::default(), Arc::clone(shared))));
+                log.replay(entry)?;
+                touched.push(id);
+            }
         }
     }
     touched.sort_unstable();
     touched.dedup();
     touched.iter().filter_map(|id| logs.get(id)).for_each(|log| log.finish_replay());
     Ok(logs)
+}
+
+/// Where each log's last deletion lies that its row does not know.
+fn deletions(logs: &Logs, entries: &[ReplayedEntry]) -> FxHashMap<LogId, Lsn> {
+    let headers = entries.iter().map(|entry| &entry.header).filter(|header| header.kind == EntryKind::Delete);
+    let unknown = headers.filter(|header| logs.get(&header.log).is_none_or(|log| !log.knows(header.lsn)));
+    unknown.map(|header| (header.log, header.lsn)).collect()
 }
 
 fn damaged_row(root: &Path, what: String) -> StorageError {
