@@ -14,18 +14,20 @@ use crate::load::Client;
 use crate::process::{Broker, Kind};
 use crate::sample::{Pairs, median};
 
-const PAIRS: usize = 6;
+/// The first is thrown away.
+const PAIRS: usize = 10;
 const RECORDS: usize = 100;
 const RECORD_BYTES: usize = 1024;
-/// About one gigabyte.
-const BATCHES: usize = 10_000;
+/// About a quarter of a gigabyte: over before the host takes back the memory that was touched for it.
+const BATCHES: usize = 2_500;
+const WARM_UP_BATCHES: usize = 500;
 const IN_FLIGHT: usize = 4;
 const FETCH_MAX_BYTES: u32 = 8 << 20;
-const SINGLE_RECORDS: usize = 2_000;
+const SINGLE_RECORDS: usize = 1_000;
 const STARTS: usize = 7;
 /// Longer than the load, so that the floor's file holds a whole run to be fetched.
-const FLOOR_FILE_MIB: usize = 1_200;
-const PREFAULT_BYTES: usize = 2_500 << 20;
+const FLOOR_FILE_MIB: usize = 400;
+const PREFAULT_BYTES: usize = 768 << 20;
 
 /// Programs to measure, and a directory on the disk to measure them on.
 pub(crate) struct Paths {
@@ -116,7 +118,7 @@ fn one(broker: &Broker, topic: &str, sync: bool, has_topics: bool) -> Result<Fig
     }
     let mut template = encode::produce(topic, RECORDS, RECORD_BYTES);
     prefault();
-    client.produce(topic, &mut template, BATCHES / 20, IN_FLIGHT).context("warming up")?;
+    client.produce(topic, &mut template, WARM_UP_BATCHES, IN_FLIGHT).context("warming up")?;
     let before = broker.cpu_seconds()?;
     let produced = client.produce(topic, &mut template, BATCHES, IN_FLIGHT).context("producing")?;
     let after = broker.cpu_seconds()?;

@@ -9,6 +9,7 @@ from harness.registry import case
 from harness.wire import Connection
 
 DELETE_TOPICS = 20
+KAFKA_STORAGE_ERROR = 56
 # 100 KiB that no compression would change the meaning of.
 BATCH = wire.batch([b"v" * 1000] * 100)
 
@@ -20,8 +21,7 @@ def deleted_while_it_is_being_stored(cx):
         topic = topic_that_serves(cx)
         with Connection(cx.port) as connection:
             produce(connection, topic, 600 + 40 * number)
-            answer = connection.request(DELETE_TOPICS, 1, struct.pack(">i", 1) + wire.string(topic) + struct.pack(">i", 10_000))
-            equal(struct.unpack(">h", answer[-2:])[0], 0, "error code of the deletion")
+            remove(connection, topic)
     assert cx.broker.running(), cx.broker.log_tail()
 
 
@@ -59,13 +59,39 @@ def small_segments_and_retention(cx):
         equal(count(connection, topic, 0, first), 20_000 - first)
 
 
+@case(fresh=True, only_chronik=True, timeout_s=240)
+def a_full_disk(cx):
+    """Producers are told so and may try again; readers and administrators go on; space that returns is used."""
+    broker = cx.use(cx.new_broker("small", storage={"disk_reserve": "16MiB"}, disk_mib=500).start())
+    large, small = topic_that_serves(cx), topic_that_serves(cx)
+    with Connection(cx.port) as connection:
+        taken = 0
+        while True:
+            error, _ = wire.produce_error(connection.request(wire.PRODUCE, 3, wire.produce_body(large, 0, BATCH)))
+            if error:
+                break
+            taken += 1
+            assert taken < 6000, "the disk never fills up"
+        equal(error, KAFKA_STORAGE_ERROR, "a retriable error")
+        equal(count(connection, large, 0, 1), taken * 100, "records that are read from a full disk")
+        remove(connection, large)
+
+        def taken_again():
+            body = wire.produce_body(small, 0, BATCH)
+            return wire.produce_error(connection.request(wire.PRODUCE, 3, body))[0] == 0
+
+        eventually(taken_again, "there is space again", timeout_s=60)
+        equal(count(connection, small, 0, 1), 100)
+    assert broker.running(), broker.log_tail()
+
+
 @case(fresh=True)
 def one_topic_is_deleted_another_lives(cx):
     gone, lives = cx.topic(), cx.topic()
     with Connection(cx.port) as connection:
         produce(connection, gone, 100)
         produce_all(cx.producer(), lives, [(None, b"%d" % n) for n in range(100)])
-        connection.request(DELETE_TOPICS, 1, struct.pack(">i", 1) + wire.string(gone) + struct.pack(">i", 10_000))
+        remove(connection, gone)
     cx.broker.kill()
     cx.broker.start()
     equal(len(consume(cx.consumer(), lives, 100)), 100)
@@ -77,6 +103,11 @@ def topic_that_serves(cx):
     topic = cx.topic()
     produce_all(cx.producer(), topic, [(None, b"first")])
     return topic
+
+
+def remove(connection, topic):
+    answer = connection.request(DELETE_TOPICS, 1, struct.pack(">i", 1) + wire.string(topic) + struct.pack(">i", 10_000))
+    equal(struct.unpack(">h", answer[-2:])[0], 0, "error code of the deletion")
 
 
 def produce(connection, topic, batches, partition=0, in_flight=4):

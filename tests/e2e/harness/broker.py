@@ -136,10 +136,12 @@ class Chronik(Broker):
 
     kind = "chronik"
 
-    def __init__(self, directory, settings=None, binary=None, storage=None):
+    def __init__(self, directory, settings=None, binary=None, storage=None, disk_mib=None):
+        """`disk_mib` gives the data directory a small disk of its own (memory, in a mount namespace of the process)."""
         super().__init__(directory, settings)
         self.binary = binary or os.environ["E2E_SERVER"]
         self.storage = storage or {}
+        self.disk_mib = disk_mib
 
     def _prepare(self):
         lines = ["[node.addresses]", f'kafka = "{self.bootstrap}"', "[kafka]"]
@@ -149,7 +151,12 @@ class Chronik(Broker):
         (self.directory / "chronik.toml").write_text("\n".join(lines) + "\n")
 
     def _command(self):
-        return [self.binary, "start", "--config", self.directory / "chronik.toml", "--data-dir", self.data_dir]
+        command = [self.binary, "start", "--config", self.directory / "chronik.toml", "--data-dir", self.data_dir]
+        if self.disk_mib is None:
+            return command
+        self.data_dir.mkdir(exist_ok=True)
+        mount = f'mount -t tmpfs -o size={self.disk_mib}m tmpfs "$0" && exec "$@"'
+        return ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, self.data_dir, *command]
 
 
 def toml_value(value):

@@ -45,6 +45,11 @@ class Context:
         self._own.append(broker)
         return broker
 
+    def use(self, broker):
+        """Makes this the broker that clients of this case talk to."""
+        self._broker = broker
+        return broker
+
     def close(self):
         for broker in self._own:
             broker.kill()
