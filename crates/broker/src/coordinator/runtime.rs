@@ -215,10 +215,19 @@ impl Coordinator {
         Ok(shards)
     }
 
+    /// The shard of a partition that this node leads. Led anew, in another epoch, it is another shard: what the old
+    /// one knew may have been decided otherwise in between.
     fn shard(&self, reactor: &Rc<Reactor>, id: LogId) -> Option<Arc<Shard>> {
         let partition = reactor.node.partitions.partition(id)?;
         let mut shards = self.shards.lock();
-        Some(Arc::clone(shards.entry(id).or_insert_with(|| Shard::new(partition))))
+        if let Some(shard) = shards.get(&id).filter(|shard| Arc::ptr_eq(&shard.partition, &partition)) {
+            return Some(Arc::clone(shard));
+        }
+        let shard = Shard::new(partition);
+        if let Some(former) = shards.insert(id, Arc::clone(&shard)) {
+            former.resign();
+        }
+        Some(shard)
     }
 
     async fn load(&self, reactor: &Rc<Reactor>, shard: &Arc<Shard>) -> Result<(), ErrorCode> {

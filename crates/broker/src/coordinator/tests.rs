@@ -1,6 +1,7 @@
 //! The coordinator on a node of its own, without sockets.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use chronik_state::group::{
     CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply,
@@ -13,6 +14,7 @@ use super::offsets_topic::{self, OFFSETS_TOPIC};
 use super::runtime::partition_of;
 use crate::config::Config;
 use crate::net::reactor::Reactor;
+use crate::partition::Partition;
 use crate::start;
 
 /// Runs `test` on the first thread of a node that is brought up on `data_dir`, and takes the node down again.
@@ -142,6 +144,29 @@ fn who_waits_is_told_when_the_partition_goes() {
         );
         let topic = reactor.node.metadata.image().topic(OFFSETS_TOPIC).unwrap().as_ref().clone();
         coordinator.on_topic_deleted(&topic);
+        let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };
+        assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));
+    });
+}
+
+#[test]
+fn a_partition_that_is_led_anew_is_read_anew() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        commit(reactor, "g", "t", 1).await.unwrap();
+        let coordinator = &reactor.node.coordinator;
+        let joining =
+            coordinator.ask(reactor, "g", |groups, ticket, now| groups.on_join(ticket, join_request("g"), now));
+        let mut joining = Box::pin(joining);
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending()
+        );
+        let node = &reactor.node;
+        let topic = node.metadata.image().topic(OFFSETS_TOPIC).unwrap().id;
+        let former = node.partitions.partition(LogId { topic, partition: partition_of("g", 50) }).unwrap();
+        let settings = Arc::clone(&former.settings());
+        node.partitions.insert(Partition::lead(former.id, Arc::clone(&former.log), node.config.node_id, 7, settings));
+        assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
         let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };
         assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));
     });

@@ -52,6 +52,7 @@ impl Groups {
             Ok(None) => {}
             Ok(Some(reply)) => effects.answer(ticket, Reply::Join(reply)),
             Err(error) => {
+                // Kafka leaves an empty group behind where a join without protocols was refused.
                 if is_new_group {
                     self.remove_group(&group_id);
                 }
