@@ -130,7 +130,7 @@ async fn close(node: &Arc<Node>, threads: Threads) -> Result<bool, RunError> {
     let (tell, told) = oneshot::channel();
     // A thread of its own, so that signals are heard meanwhile.
     let closer = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
-        let failed = threads.into_iter().fold(false, |failed, thread| thread.join().is_err() || failed);
+        let failed = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count() > 0;
         if !failed && !node.has_failed() {
             // Nobody appends any more: what is left goes to segments, so that the next start replays nothing.
             if let Err(error) = node.storage.close(now_ms()) {
