@@ -199,7 +199,10 @@ impl PartitionLog {
         } else if index_length > active.index_length {
             // Entries of batches that a crash took back must not come back as entries of those written in their place.
             let cut = segment.index(disk).and_then(|file| file.set_length(active.index_length).and_then(|()| file.sync()));
-            cut.map_err(|error| segment.io(error))?;
+            cut.map_err(|error| {
+                self.shared.wal.stop(Fatal::io("syncing", segment.path(), &error));
+                segment.io(error)
+            })?;
         }
         state.index = Some(IndexBuilder::new(active.base, context.index_interval_bytes, active.max_timestamp));
         Ok(())

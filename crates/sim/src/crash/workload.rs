@@ -238,8 +238,7 @@ impl<'a> Workload<'a> {
             Ok(()) => Ok(()),
             Err(CutError::Full) if self.may_be_full => Ok(()),
             Err(CutError::Fatal(_)) => Err(Stopped::Fatal),
-            Err(CutError::Read(_)) if self.storage.commit().is_err() => Err(Stopped::Fatal),
-            Err(error) => self.wrong_unless_unpowered(format!("truncate: {error}")),
+            Err(error) => self.wrong_unless_stopped(format!("truncate: {error}")),
         }
     }
 
@@ -294,8 +293,8 @@ impl<'a> Workload<'a> {
         };
         let bytes = match log.read(request).map(|outcome| outcome.to_vec()) {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return self.wrong_unless_unpowered(format!("read: {error}")),
-            Err(error) => return self.wrong_unless_unpowered(format!("read: {error}")),
+            Ok(Err(error)) => return self.wrong_unless_stopped(format!("read: {error}")),
+            Err(error) => return self.wrong_unless_stopped(format!("read: {error}")),
         };
         let expected = expected_read(&view, &request);
         if bytes != expected {
@@ -304,8 +303,9 @@ impl<'a> Workload<'a> {
         Ok(())
     }
 
-    fn wrong_unless_unpowered(&self, what: String) -> Step {
-        if self.storage.disk_space().is_err() { Err(Stopped::Fatal) } else { Err(Stopped::Wrong(what)) }
+    fn wrong_unless_stopped(&self, what: String) -> Step {
+        let stopped = self.storage.disk_space().is_err() || self.storage.commit().is_err();
+        Err(if stopped { Stopped::Fatal } else { Stopped::Wrong(what) })
     }
 
     /// How the log looks now according to the model; a new one is empty.
