@@ -26,6 +26,8 @@ pub(crate) struct Bell {
     heard: Condvar,
     /// The thread sleeps without a deadline: the next append must ring.
     asleep: AtomicBool,
+    /// The thread does not know of anything that was written without a sync: who writes such a thing must ring.
+    thinks_synced: AtomicBool,
 }
 
 impl Bell {
@@ -36,7 +38,8 @@ impl Bell {
 
     /// After a commit: rings if there is work, or if upkeep does not know yet that there will be.
     pub(crate) fn ring_if_needed(&self, storage: &chronik_log::Storage) {
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) || storage.pressure().urgent {
+        let news = take(&self.asleep) || is_unsynced(storage) && take(&self.thinks_synced);
+        if news || storage.pressure().urgent {
             self.ring();
         }
     }
@@ -54,6 +57,15 @@ impl Bell {
     }
 }
 
+/// Takes a flag down; true if it was up.
+fn take(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::SeqCst) && flag.swap(false, Ordering::SeqCst)
+}
+
+fn is_unsynced(storage: &chronik_log::Storage) -> bool {
+    storage.written_lsn() > storage.durable_lsn()
+}
+
 /// Starts the upkeep thread. It ends when the node stops.
 pub(crate) fn spawn(node: &Arc<Node>) -> std::io::Result<std::thread::JoinHandle<()>> {
     let node = Arc::clone(node);
@@ -69,11 +81,14 @@ fn run(node: &Node) {
     let mut schedule = Schedule::new(node);
     while !*node.stopping.borrow() {
         let pressure = node.storage.pressure();
-        let deadline = schedule.next(node, pressure.dirty);
+        let unsynced = is_unsynced(&node.storage);
+        let deadline = schedule.next(pressure.dirty, unsynced);
         if !pressure.urgent || schedule.retry.is_some() {
             node.upkeep.asleep.store(!pressure.dirty, Ordering::SeqCst);
-            // Looked at once more after the flag is up: an append in between rang nobody.
-            if !node.storage.pressure().dirty || pressure.dirty {
+            node.upkeep.thinks_synced.store(!unsynced, Ordering::SeqCst);
+            // Looked at once more after the flags are up: an append in between rang nobody.
+            let dirtied = !pressure.dirty && node.storage.pressure().dirty;
+            if !dirtied && (unsynced || !is_unsynced(&node.storage)) {
                 node.upkeep.wait(Some(deadline));
             }
         }
@@ -100,7 +115,7 @@ impl Schedule {
         }
     }
 
-    fn next(&mut self, node: &Node, dirty: bool) -> Instant {
+    fn next(&mut self, dirty: bool, unsynced: bool) -> Instant {
         let mut next = self.retention;
         if dirty {
             next = next.min(self.checkpoint);
@@ -108,7 +123,7 @@ impl Schedule {
             // Nothing new: the age of what comes counts from when it comes.
             self.checkpoint = Instant::now() + CHECKPOINT_AGE;
         }
-        if node.storage.written_lsn() > node.storage.durable_lsn() {
+        if unsynced {
             next = next.min(self.sync);
         }
         self.retry.map_or(next, |retry| next.min(retry))
@@ -116,7 +131,7 @@ impl Schedule {
 
     fn work(&mut self, node: &Node) {
         let now = Instant::now();
-        if now >= self.sync && node.storage.written_lsn() > node.storage.durable_lsn() {
+        if now >= self.sync && is_unsynced(&node.storage) {
             self.sync = now + Duration::from_millis(node.config.sync_interval_ms);
             if let Err(fatal) = node.storage.sync_written() {
                 return node.fail(&fatal);
