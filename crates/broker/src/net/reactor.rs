@@ -89,7 +89,13 @@ impl Reactor {
 
     /// Serves what it is dealt until the node stops and the last connection has ended.
     pub(crate) async fn run(self: Rc<Self>, mut accepted: UnboundedReceiver<Accepted>) {
-        let committer = tokio::task::spawn_local(Rc::clone(&self).commit_loop());
+        let committing = Rc::clone(&self);
+        let committer = tokio::task::spawn_local(async move {
+            if let Err(reason) = contained(pin!(Rc::clone(&committing).commit_loop())).await {
+                // Nobody else writes what this thread has taken in.
+                committing.node.fail(&format_args!("committing panicked; this is a bug: {reason}"));
+            }
+        });
         if self.index == 0 {
             tokio::task::spawn_local(keep_groups_time(Rc::clone(&self)));
         }
