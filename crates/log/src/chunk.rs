@@ -5,12 +5,13 @@
 //! [`ChunkRange`] which alone may write it, and which turns into a [`ChunkSlice`] which may only be read.
 //! A [`SealedBlock`] becomes readable as a whole when the last range in it has been given up.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use crate::disk::BLOCK_BYTES;
 
@@ -32,16 +33,15 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
+    /// Asks the system itself: what goes back then is really back, whatever else the process has on its heap.
     fn new(length: usize) -> Self {
-        let layout = Self::layout(length);
-        // SAFETY: the layout's size is not zero: `layout` asserts it.
-        let start = unsafe { alloc(layout) };
-        Memory { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), length }
-    }
-
-    fn layout(length: usize) -> Layout {
         assert!(length > 0 && length.is_multiple_of(BLOCK_BYTES), "chunks are whole blocks");
-        Layout::from_size_align(length, BLOCK_BYTES).expect("a chunk is smaller than the address space")
+        let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a new anonymous mapping at an address of the system's choice touches no memory of anyone.
+        let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, kind) };
+        let layout = Layout::from_size_align(length, BLOCK_BYTES).expect("a chunk is smaller than the address space");
+        let start = mapped.ok().and_then(|start| NonNull::new(start.cast())).unwrap_or_else(|| handle_alloc_error(layout));
+        Memory { start, length }
     }
 }
 
@@ -50,8 +50,9 @@ impl Drop for Memory {
         if self.length == 0 {
             return;
         }
-        // SAFETY: allocated in `new` with the same layout, freed once.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.length)) }
+        // SAFETY: mapped in `new` with the same length, unmapped once, and nobody refers to it any more.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
+        debug_assert!(unmapped.is_ok());
     }
 }
 

@@ -94,7 +94,7 @@ impl StorageOptions {
             index_interval_bytes: 4096,
             chunk_bytes: 1 << 20,
             recent_bytes_max: 48 << 20,
-            chunks_kept: 32,
+            chunks_kept: 96,
             open_files_max: 512,
             close_idle_ms: 60_000,
             producer_id_expiration_ms: chronik_state::partition::producers::DEFAULT_EXPIRATION_MS,
