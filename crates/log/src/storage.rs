@@ -141,6 +141,10 @@ pub(crate) struct Shared {
     checkpoint_at: AtomicU64,
     /// Segment files that are open.
     pub(crate) open_files: Arc<AtomicUsize>,
+    /// Where the log ended when upkeep was last forced: an idle node is one where it still does.
+    forced_lsn: AtomicU64,
+    /// An idle node has given back what it does not need.
+    rested: AtomicBool,
     /// How many logs and removals wait for a checkpoint.
     unsettled: AtomicUsize,
     /// The disk has no room: appends are refused.
@@ -309,6 +313,7 @@ impl Shared {
     /// A log has so many batches in memory that are in segments too.
     pub(crate) fn note_recent(&self, id: LogId, count: usize) {
         self.recent.lock().push_back((id, count));
+        self.rested.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn note_opened(&self, id: LogId) {

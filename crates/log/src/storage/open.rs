@@ -55,6 +55,8 @@ impl Storage {
             lists: Mutex::default(),
             recent: Mutex::default(),
             tail_bytes: AtomicU64::new(0),
+            forced_lsn: AtomicU64::new(loaded.replay_lsn),
+            rested: AtomicBool::new(true),
             unsettled: AtomicUsize::new(0),
             full: AtomicBool::new(false),
             disk,

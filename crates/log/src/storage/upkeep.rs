@@ -13,7 +13,7 @@ use crate::partition::PartitionLog;
 pub struct Pressure {
     /// Something is due now.
     pub urgent: bool,
-    /// Something has not been checkpointed yet.
+    /// Something has not been checkpointed yet, or memory is held that an idle node gives back.
     pub dirty: bool,
 }
 
@@ -29,12 +29,16 @@ impl Storage {
     /// How much there is to do. Takes no lock.
     pub fn pressure(&self) -> Pressure {
         let shared = &self.shared;
-        let tail = shared.tail_bytes.load(Ordering::Relaxed);
         let urgent = shared.tail_memory() >= shared.options.materialise_bytes
             || shared.checkpoint_distance() >= shared.options.checkpoint_distance_bytes
             || shared.wal.wants_spare()
             || shared.is_full();
-        Pressure { urgent, dirty: tail > 0 || shared.unsettled.load(Ordering::Relaxed) > 0 }
+        Pressure { urgent, dirty: self.is_unsettled() || !shared.rested.load(Ordering::Relaxed) }
+    }
+
+    /// True while something has not been checkpointed.
+    fn is_unsettled(&self) -> bool {
+        self.shared.tail_bytes.load(Ordering::Relaxed) > 0 || self.shared.unsettled.load(Ordering::Relaxed) > 0
     }
 
     /// Does what is due, in the right order; with `force` also what could still wait (idle checkpoint, clean stop).
@@ -84,16 +88,17 @@ impl Storage {
             shared.wal.sync_all()?;
         }
         self.sweep(now_ms)?;
-        if force || shared.checkpoint_distance() >= shared.options.checkpoint_distance_bytes {
-            if force && !self.pressure().dirty {
-                return self.rest(now_ms);
-            }
+        if shared.checkpoint_distance() >= shared.options.checkpoint_distance_bytes || (force && self.is_unsettled()) {
             self.checkpoint(now_ms, false)?;
         } else {
             self.materialise(now_ms)?;
         }
         self.forget_recent(shared.options.recent_bytes_max);
-        if force { self.rest(now_ms) } else { Ok(()) }
+        let end = self.appended_lsn();
+        if force && shared.forced_lsn.swap(end, Ordering::Relaxed) == end {
+            return self.rest(now_ms);
+        }
+        Ok(())
     }
 
     /// Moves every tail to segments, if together they hold much memory: a single record holds a piece of memory that
@@ -134,6 +139,7 @@ impl Storage {
         let shared = &self.shared;
         self.forget_recent(0);
         shared.pool.trim();
+        shared.rested.store(true, Ordering::Relaxed);
         let opened = std::mem::take(&mut shared.lists.lock().opened);
         let before = now_ms - shared.options.close_idle_ms;
         let still_open: Vec<_> = self.log_list(opened).iter().filter(|log| !log.close_if_idle(before)).map(|log| log.id()).collect();
