@@ -181,7 +181,8 @@ pub(super) fn make_spare(
     let handle = disk.open(path, OpenMode::Wal)?;
     handle.allocate(length)?;
     if let Some(pool) = prewrite {
-        let mut zeros = pool.take(PREWRITE_BYTES).take(PREWRITE_BYTES);
+        let piece_bytes = PREWRITE_BYTES.min(length as usize);
+        let mut zeros = pool.take(piece_bytes).take(piece_bytes);
         zeros.fill_zero();
         let zeros = zeros.freeze();
         let mut position = 0;

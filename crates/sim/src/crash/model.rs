@@ -1,6 +1,7 @@
 //! What a storage has decided, in order, and what each log must therefore look like at any position.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chronik_log::{Lsn, PartitionLog};
 use chronik_state::ids::{LogId, Offset};
@@ -13,7 +14,7 @@ pub(super) struct LogView {
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
     /// All batches that may be read, as they lie in the log.
-    pub(super) batches: Vec<Vec<u8>>,
+    pub(super) batches: Vec<Arc<[u8]>>,
     pub(super) epochs: LeaderEpochs,
     pub(super) producers: Vec<u8>,
 }
@@ -86,7 +87,7 @@ impl LogView {
     }
 
     /// Everything but the batches, as the log says it.
-    pub(super) fn describe(log: &PartitionLog, batches: Vec<Vec<u8>>) -> Self {
+    pub(super) fn describe(log: &PartitionLog, batches: Vec<Arc<[u8]>>) -> Self {
         LogView {
             log_start: log.log_start_offset(),
             log_end: log.log_end_offset(),

@@ -120,7 +120,7 @@ impl<'a> Workload<'a> {
                 self.advance_sequence(producer, batch.as_valid().record_count());
                 let expected = assigned(&batch, &log, append, appended.base_offset);
                 let mut after = LogView::describe(&log, before.batches);
-                after.batches.push(expected);
+                after.batches.push(expected.into());
                 self.note(|| format!("append {} at {} → lsn {}", log.id(), appended.base_offset, appended.lsn));
                 self.model.decide(log.id(), appended.lsn, appended.lsn, Some(after));
                 if self.random.chance(5) { self.append_again(&log, &batch, append, appended.base_offset) } else { Ok(()) }
@@ -320,11 +320,11 @@ impl<'a> Workload<'a> {
 }
 
 /// All batches of a log, read whole.
-pub(super) fn read_all(log: &PartitionLog, now_ms: i64) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn read_all(log: &PartitionLog, now_ms: i64) -> Result<Vec<Arc<[u8]>>, String> {
     let request = ReadRequest { offset: log.log_start_offset(), max_bytes: usize::MAX, end_offset: i64::MAX, at_least_one: true, now_ms };
     let outcome = log.read(request).map_err(|error| error.to_string())?;
     let bytes = outcome.to_vec().map_err(|error| error.to_string())?;
-    batches(&bytes).map(|batch| batch.map(|batch| batch.bytes().to_vec()).map_err(|error| error.to_string())).collect()
+    batches(&bytes).map(|batch| batch.map(|batch| Arc::from(batch.bytes())).map_err(|error| error.to_string())).collect()
 }
 
 fn expected_read(view: &LogView, request: &ReadRequest) -> Vec<u8> {
