@@ -44,6 +44,8 @@ impl Partition {
             min_in_sync_replicas: settings.min_in_sync_replicas,
             confirmation: confirmation(&settings),
         });
+        // For the next checkpoint, even if nobody appends until then.
+        log.note_high_watermark(leader.high_watermark());
         Arc::new(Partition {
             id,
             high_watermark: AtomicI64::new(leader.high_watermark()),
