@@ -38,6 +38,9 @@ pub enum LoadError {
     /// A record is not one, or of a later version.
     #[error("the metadata log cannot be understood at offset {offset}: {source}\n\nFix: start this data directory with the version of the program that wrote it, or a later one")]
     Record { offset: Offset, source: CodecError },
+    /// Part of the metadata is gone.
+    #[error("the metadata log holds offsets {log_start_offset} to {log_end_offset}, but the newest snapshot ends at offset {snapshot_end_offset}: what lies between is missing\n\nTopics that are not known would be deleted with their records, so nothing here was touched.\n\nFix: restore the directory `metadata` of the data directory from a backup")]
+    Missing { log_start_offset: Offset, log_end_offset: Offset, snapshot_end_offset: Offset },
     /// This node may not join.
     #[error("{0}")]
     Refused(#[from] MetadataError),
@@ -65,6 +68,7 @@ impl Metadata {
                 .iter()
                 .for_each(|record| image.apply(record));
         }
+        check_whole(&log, end_offset)?;
         let snapshots = Snapshots::new(end_offset);
         // One voter: what is in the log was committed.
         log.note_high_watermark(log.log_end_offset());
@@ -96,6 +100,16 @@ impl Metadata {
             producer_ids: super::producer_ids::ProducerIds::default(),
         })
     }
+}
+
+/// The log goes on where the snapshot ends, which is 0 without one. Nothing must be missing in between, nor behind: what
+/// is appended next must have offsets that no later snapshot claims to hold.
+fn check_whole(log: &PartitionLog, snapshot_end_offset: Offset) -> Result<(), LoadError> {
+    let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.log_end_offset());
+    if (log_start_offset..=log_end_offset).contains(&snapshot_end_offset) {
+        return Ok(());
+    }
+    Err(LoadError::Missing { log_start_offset, log_end_offset, snapshot_end_offset })
 }
 
 fn take(controller: &mut Controller, records: Vec<Record>, decided: &mut Vec<Record>) {
@@ -158,4 +172,47 @@ fn replay(log: &Arc<PartitionLog>, from: Offset, mut apply: impl FnMut(&Record))
 /// Nothing of the metadata log is deleted by age or size; snapshots move its start.
 fn log_config() -> LogConfig {
     LogConfig { segment_bytes: 64 << 20, retention_ms: -1, retention_bytes: -1, delete: false, ..LogConfig::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::node::Node;
+    use crate::start::{self, StartError};
+
+    fn bring_up(data_dir: &Path) -> Result<Arc<Node>, StartError> {
+        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let config = Config { data_dir: data_dir.to_owned(), listen, reactors: 1, ..Config::default() };
+        start::bring_up(config).map(|(node, ..)| node)
+    }
+
+    #[test]
+    fn a_lost_snapshot_refuses_to_start_rather_than_forget_the_topics() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = bring_up(data_dir.path()).unwrap();
+        node.metadata.snapshot(&node).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        let node = bring_up(data_dir.path()).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        std::fs::remove_dir_all(data_dir.path().join("metadata")).unwrap();
+        let error = bring_up(data_dir.path()).err();
+        assert!(matches!(error, Some(StartError::Metadata(LoadError::Missing { .. }))), "{error:?}");
+    }
+
+    #[test]
+    fn a_snapshot_of_what_the_log_never_held_refuses_to_start() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = bring_up(data_dir.path()).unwrap();
+        let end_offset = node.metadata.log.log_end_offset() + 1;
+        let ahead = snapshot_file::Snapshot { end_offset, epoch: 1, payload: Vec::new() };
+        snapshot_file::write(node.storage.disk(), data_dir.path(), &ahead).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        let error = bring_up(data_dir.path()).err();
+        assert!(matches!(error, Some(StartError::Metadata(LoadError::Missing { .. }))), "{error:?}");
+    }
 }

@@ -42,7 +42,7 @@ impl Metadata {
         }
     }
 
-    fn snapshot(&self, node: &Node) -> Result<Offset, SnapshotError> {
+    pub(super) fn snapshot(&self, node: &Node) -> Result<Offset, SnapshotError> {
         // While this is held no decision is between the log and the image.
         let controller = self.controller.blocking_lock();
         let end_offset = self.log.log_end_offset();
