@@ -135,6 +135,26 @@ fn a_node_starts_on_a_full_disk_and_serves_what_it_has() {
     storage.commit().unwrap();
 }
 
+/// A node registers itself in the metadata log at every start: without that it does not serve what it has.
+#[test]
+fn a_full_disk_has_room_for_what_the_node_itself_says_at_a_start() {
+    let mut disk = new_disk();
+    drop(filled(&disk, 20));
+    let mut used: u64 = disk.files_below(Path::new("/data")).iter().map(|(_, length)| length).sum();
+    for _ in 0..3 {
+        // Not enough for a whole file of the write-ahead log, and never more than that in all.
+        used += 40 << 10;
+        disk = disk.restart(Stop::Kill);
+        disk.set_faults(Faults { capacity: Some(used), ..Faults::default() });
+        let (storage, _) = open(&disk).unwrap();
+        let log = storage.log(log_id(0)).unwrap();
+        assert_eq!(append(&log, b"a client's"), Err(AppendError::Full));
+        let own = Append { leader_epoch: 2, now_ms: 1_000, sync: SyncClass::Commit, privileged: true };
+        log.append(batch(b"the node's").as_valid(), own).unwrap();
+        storage.commit().unwrap();
+    }
+}
+
 #[test]
 fn rot_in_a_segment_is_an_error_and_never_data() {
     let disk = new_disk();

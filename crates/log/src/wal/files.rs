@@ -97,12 +97,17 @@ impl Wal {
         self.placing.lock().spares.is_empty()
     }
 
-    /// Finds a file in which `entry` fits: space without zeros, as there is no time to write any.
+    /// Finds a file in which `entry` fits: space without zeros, as there is no time to write any. What the node itself
+    /// has to say gets a file of just the size it needs where the disk has no room for a whole one: a full disk must not
+    /// keep a node from starting.
     pub(super) fn secure_space(&self, entry: &NewEntry) -> Result<(), ReserveError> {
         let block = super::BLOCK_HEADER_BYTES + super::ENTRY_HEADER_BYTES + entry.payload_bytes;
         let needed = (FILE_HEADER_BYTES + block.next_multiple_of(BLOCK_BYTES)) as u64 + self.options.reserve_bytes;
-        let length = self.options.file_bytes.max(needed.next_multiple_of(BLOCK_BYTES as u64));
-        let spare = self.new_spare(length, false)?;
+        let needed = needed.next_multiple_of(BLOCK_BYTES as u64);
+        let spare = match self.new_spare(self.options.file_bytes.max(needed), false) {
+            Err(ReserveError::Full) if entry.privileged => self.new_spare(needed, false)?,
+            other => other?,
+        };
         self.placing.lock().spares.push(spare);
         Ok(())
     }
