@@ -163,3 +163,19 @@ fn what_was_only_written_is_synced_within_the_interval() {
     node.stop();
     upkeep.join().unwrap();
 }
+
+#[test]
+fn what_recovery_kept_may_be_deleted_by_age() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let node = bring_up(&data_dir, 1);
+    let id = on_reactor(&node, 0, async |reactor| {
+        let partition = create(reactor, "t", "commit").await;
+        let position = append(&partition, 0);
+        assert!(reaches(reactor, position).await);
+        partition.id
+    });
+    drop(node);
+    let node = bring_up(&data_dir, 1);
+    let partition = node.partitions.partition(id).unwrap();
+    assert_eq!((partition.high_watermark(), partition.log.high_watermark()), (1, 1));
+}
