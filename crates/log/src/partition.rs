@@ -332,3 +332,14 @@ impl SegmentView {
         Ok(SegmentView { segment, bounds })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand logs that nobody touches are ten megabytes at most, the map that holds them and all.
+    #[test]
+    fn a_log_nobody_touches_is_small() {
+        assert!(size_of::<PartitionLog>() <= 768, "{} bytes", size_of::<PartitionLog>());
+    }
+}

@@ -281,6 +281,13 @@ impl Storage {
     }
 }
 
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // They know what all logs share, which knows them.
+        self.shared.lists.lock().deleted.clear();
+    }
+}
+
 impl Shared {
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)

@@ -318,7 +318,7 @@ fn tiny(random: &mut Random, plan: &Plan) -> StorageOptions {
     options.chunks_kept = 4;
     options.recent_bytes_max = *random.pick(&[0, 16 << 10, 64 << 10]);
     options.close_idle_ms = 100;
-    options.seed = random.next();
+    options.seed = random.number();
     options.mutation = plan.mutation;
     options
 }

@@ -152,7 +152,7 @@ impl<'a> Workload<'a> {
         let large = if self.random.chance(3) { 9_000 } else { 0 };
         for _ in 0..1 + self.random.below(3) {
             let length = self.random.below(180) + large;
-            let value: Vec<u8> = (0..length).map(|_| self.random.next() as u8).collect();
+            let value: Vec<u8> = (0..length).map(|_| self.random.number() as u8).collect();
             builder.record(*self.now_ms - self.random.below(500) as i64, Some(b"key"), Some(&value), &[]);
         }
         builder.build()
