@@ -135,6 +135,25 @@ fn a_node_starts_on_a_full_disk_and_serves_what_it_has() {
     storage.commit().unwrap();
 }
 
+/// Else producers would wait for room that cannot come, and never hear why.
+#[test]
+fn who_would_have_to_wait_for_a_full_disk_is_refused() {
+    let disk = new_disk();
+    let storage = filled(&disk, 1);
+    let log = storage.log(log_id(0)).unwrap();
+    let frame = options().tail_bytes_max as usize;
+    assert!(!storage.has_room(frame));
+    let used: u64 = disk.files_below(Path::new("/data")).iter().map(|(_, length)| length).sum();
+    disk.set_faults(Faults { capacity: Some(used), ..Faults::default() });
+    assert_eq!(storage.upkeep(1_000, true), Err(UpkeepError::Full));
+    assert!(storage.has_room(frame));
+    assert_eq!(append(&log, b"no"), Err(AppendError::Full));
+    disk.set_faults(Faults::default());
+    storage.upkeep(1_000, true).unwrap();
+    assert!(storage.has_room(frame));
+    assert_eq!(append(&log, b"yes"), Ok(1));
+}
+
 /// A node registers itself in the metadata log at every start: without that it does not serve what it has.
 #[test]
 fn a_full_disk_has_room_for_what_the_node_itself_says_at_a_start() {

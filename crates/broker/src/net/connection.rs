@@ -292,7 +292,7 @@ impl<'a> Connection<'a> {
         self.settle().await?;
         let node = Arc::clone(&self.reactor.node);
         let room = node.room.notified();
-        node.upkeep.ring();
+        node.upkeep.ask_for_room();
         tokio::select! {
             () = room => Ok(()),
             _ = self.stopping.wait_for(|stopping| *stopping) => Err(Closed::NodeStops),

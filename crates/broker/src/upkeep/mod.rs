@@ -28,12 +28,20 @@ pub(crate) struct Bell {
     asleep: AtomicBool,
     /// The thread does not know of anything that was written without a sync: who writes such a thing must ring.
     thinks_synced: AtomicBool,
+    /// A request waits for more room than upkeep makes of its own accord.
+    room_wanted: AtomicBool,
 }
 
 impl Bell {
     pub(crate) fn ring(&self) {
         *self.rung.lock() = true;
         self.heard.notify_one();
+    }
+
+    /// Rings for someone who waits for room.
+    pub(crate) fn ask_for_room(&self) {
+        self.room_wanted.store(true, Ordering::SeqCst);
+        self.ring();
     }
 
     /// After a commit: rings if there is work, or if upkeep does not know yet that there will be.
@@ -137,9 +145,12 @@ impl Schedule {
                 return node.fail(&fatal);
             }
         }
-        let old = now >= self.checkpoint;
-        if old || node.storage.pressure().urgent {
-            self.store(node, now, old);
+        let room_wanted = take(&node.upkeep.room_wanted);
+        let urgent = node.storage.pressure().urgent;
+        // What little there is may be in the way of a very large request.
+        let force = now >= self.checkpoint || (room_wanted && !urgent);
+        if force || urgent {
+            self.store(node, now, force);
         }
         if now >= self.retention {
             self.retention = now + node.settings.retention_check_interval;

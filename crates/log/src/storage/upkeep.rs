@@ -19,9 +19,12 @@ pub struct Pressure {
 
 impl Storage {
     /// Whether `bytes` more may be appended: false while memory and write-ahead log are taken by what upkeep has not
-    /// moved yet. A full disk is something else. Takes no lock.
+    /// moved yet. Nobody is to wait for a full disk: true then, and the append is refused. Takes no lock.
     pub fn has_room(&self, bytes: usize) -> bool {
         let shared = &self.shared;
+        if shared.is_full() {
+            return true;
+        }
         let fits = |used: u64, max: u64| used == 0 || used + bytes as u64 <= max;
         fits(shared.tail_memory(), shared.options.tail_bytes_max) && fits(shared.checkpoint_distance(), shared.options.wal_bytes_max)
     }

@@ -179,3 +179,24 @@ fn what_recovery_kept_may_be_deleted_by_age() {
     let partition = node.partitions.partition(id).unwrap();
     assert_eq!((partition.high_watermark(), partition.log.high_watermark()), (1, 1));
 }
+
+#[test]
+fn a_very_large_request_gets_its_room_at_once() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let node = bring_up(&data_dir, 1);
+    let upkeep = upkeep::spawn(&node).unwrap();
+    on_reactor(&node, 0, async |reactor| {
+        let partition = create(reactor, "t", "commit").await;
+        let position = append(&partition, 0);
+        assert!(reaches(reactor, position).await);
+        // More than there can be beside anything else. Long before the next checkpoint, which would make room too.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(4);
+        while !node.storage.has_room(100 << 20) {
+            let room = node.room.notified();
+            node.upkeep.ask_for_room();
+            assert!(tokio::time::timeout_at(deadline, room).await.is_ok() && tokio::time::Instant::now() < deadline);
+        }
+    });
+    node.stop();
+    upkeep.join().unwrap();
+}
