@@ -185,6 +185,11 @@ fn who_only_ended_its_own_side_is_answered() {
     stream.shutdown(Shutdown::Write).expect("it can");
     assert_eq!([(); 3].map(|()| answer(&mut stream).0), [1, 2, 3]);
     assert_eq!(stream.read(&mut [0; 1]).expect("its end"), 0);
+    let mut stream = connect(&server);
+    stream.write_all(&produce(4, -1, &records(b"x")).repeat(9)).expect("it takes requests");
+    stream.shutdown(Shutdown::Write).expect("it can");
+    assert_eq!([(); 9].map(|()| answer(&mut stream).0), [4; 9]);
+    assert_eq!(stream.read(&mut [0; 1]).expect("its end"), 0);
 }
 
 #[test]

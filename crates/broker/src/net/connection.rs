@@ -384,7 +384,12 @@ impl<'a> Connection<'a> {
         result?;
         let count = target.filled().len();
         buffer.filled(count);
-        if count == 0 { Err(Closed::ByClient) } else { Ok(()) }
+        if count == 0 {
+            // Who only ended its own side still wants to know what became of its records.
+            self.wait_for_release().await?;
+            return Err(Closed::ByClient);
+        }
+        Ok(())
     }
 
     /// Lets the buffer grow, if the node's budget for requests has room.
