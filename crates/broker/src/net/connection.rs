@@ -38,6 +38,8 @@ const TURN: Duration = Duration::from_millis(1);
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
 /// How often it looks, while it waits.
 const MEMORY_POLL: Duration = Duration::from_millis(50);
+/// How long answers may wait for their peer in memory that belongs to the log, and uncounted.
+const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a peer may take over its answers once the node stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -56,6 +58,8 @@ pub(crate) enum Closed {
     FrameLength { length: i32, limit: usize },
     #[error("requests hold all of the memory that they may hold, and none came free in {MEMORY_WAIT:?}")]
     NoMemory,
+    #[error("its answers were not taken for {OUTPUT_PATIENCE:?}, and there is no memory to keep so many waiting")]
+    NoMemoryForAnswers,
     #[error("{0}")]
     BadRequest(#[from] dispatch::BadRequest),
     #[error("a produce request with acks=0 failed, and closing is the only answer it can have: {0}")]
@@ -85,6 +89,8 @@ struct Connection<'a> {
     buffer: Option<ReadBuffer>,
     share: Share<'a>,
     output: Output,
+    /// What the output holds, once it has waited for long.
+    output_share: Share<'a>,
     /// Encoded answers of parked produce requests, and where in the log each may leave.
     parked_bytes: BytesMut,
     parked: VecDeque<(Option<Position>, usize)>,
@@ -124,6 +130,7 @@ impl<'a> Connection<'a> {
             buffer: None,
             share: Share::none(&node.request_memory),
             output: Output::default(),
+            output_share: Share::none(&node.request_memory),
             parked_bytes: BytesMut::new(),
             parked: VecDeque::new(),
             released: Rc::new(Notify::new()),
@@ -327,21 +334,50 @@ impl<'a> Connection<'a> {
 
     /// Sends what is in the output, waiting for the peer while it takes any of it.
     async fn flush(&mut self) -> Result<(), Closed> {
-        while !self.output.write(&self.stream)? {
-            let (stopping, stop_deadline) = (&mut self.stopping, &mut self.stop_deadline);
-            let patience_ends = async move {
-                let _ = stopping.wait_for(|stopping| *stopping).await;
-                let deadline = stop_deadline.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
-                tokio::time::sleep_until(*deadline).await;
-            };
-            tokio::select! {
-                biased;
-                () = patience_ends => return Err(Closed::NodeStops),
-                ready = self.stream.writable() => ready?,
-                () = tokio::time::sleep(self.idle_max) => return Err(Closed::NotReading),
-            }
-            self.give_way().await;
+        if self.output.write(&self.stream)? {
+            return Ok(());
         }
+        let patience_ends = Instant::now() + OUTPUT_PATIENCE;
+        let mut detached = false;
+        loop {
+            if !detached && Instant::now() >= patience_ends {
+                detached = true;
+                self.detach_output()?;
+            }
+            self.wait_for_reader((!detached).then_some(patience_ends)).await?;
+            self.give_way().await;
+            if self.output.write(&self.stream)? {
+                self.output_share.try_resize(0);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Until the peer takes more, or until `deadline`.
+    async fn wait_for_reader(&mut self, deadline: Option<Instant>) -> Result<(), Closed> {
+        let (stopping, stop_deadline) = (&mut self.stopping, &mut self.stop_deadline);
+        let stop_patience_ends = async move {
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+            let deadline = stop_deadline.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
+            tokio::time::sleep_until(*deadline).await;
+        };
+        let idle_deadline = Instant::now() + self.idle_max;
+        tokio::select! {
+            biased;
+            () = stop_patience_ends => Err(Closed::NodeStops),
+            ready = self.stream.writable() => Ok(ready?),
+            () = tokio::time::sleep_until(deadline.map_or(idle_deadline, |deadline| deadline.min(idle_deadline))) => {
+                if Instant::now() >= idle_deadline { Err(Closed::NotReading) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// The peer is slow: what waits for it becomes its own, and is counted.
+    fn detach_output(&mut self) -> Result<(), Closed> {
+        if !self.output_share.try_resize(self.output.memory_bytes()) {
+            return Err(Closed::NoMemoryForAnswers);
+        }
+        self.output.detach();
         Ok(())
     }
 

@@ -49,6 +49,20 @@ impl Output {
         Ok(self.runs.is_empty())
     }
 
+    /// Bytes of memory that wait to leave.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.runs.iter().filter_map(Run::memory).map(<[u8]>::len).sum()
+    }
+
+    /// Lets go of the log's memory, of which a few bytes hold much: what waits is copied.
+    pub(crate) fn detach(&mut self) {
+        for run in &mut self.runs {
+            if let Run::Memory(slice) = run {
+                *run = Run::Bytes(Bytes::copy_from_slice(slice));
+            }
+        }
+    }
+
     fn write_once(&mut self, stream: &TcpStream) -> io::Result<u64> {
         let written = match self.runs.front() {
             Some(Run::File(range)) => send_file(stream, range)?,
