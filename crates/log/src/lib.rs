@@ -2,7 +2,7 @@
 //!
 //! A [`Storage`] holds all logs of a node; each [`PartitionLog`] appends through the one write-ahead log and
 //! reads from its segments and its tail. Nothing here starts a thread or waits for anyone: `commit`,
-//! `materialise`, `checkpoint` and `retention` are called by those who drive it.
+//! `upkeep` and `retention` are called by those who drive it.
 
 pub mod batch;
 mod checkpoint;

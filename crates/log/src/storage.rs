@@ -75,6 +75,8 @@ pub struct StorageOptions {
 pub enum Mutation {
     /// Recovery believes entries without looking at their checksums.
     EntriesUnchecked,
+    /// All files of the write-ahead log have the same salt, so that blocks of an earlier life look like those of this one.
+    OneSalt,
     /// A checkpoint is written before the segments it speaks of are synced.
     CheckpointBeforeSegments,
 }

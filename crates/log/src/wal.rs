@@ -48,8 +48,8 @@ pub(crate) struct WalOptions {
     pub(crate) file_bytes: u64,
     /// What the end of each file keeps for metadata when the disk is full.
     pub(crate) reserve_bytes: u64,
-    /// Mixed into each file's salt.
-    pub(crate) seed: u64,
+    /// Mixed into each file's salt. None only to see what happens when all have the same.
+    pub(crate) seed: Option<u64>,
 }
 
 /// See the module.

@@ -5,7 +5,7 @@ use chronik_sim::crash::{Plan, run, run_traced};
 use chronik_sim::disk::Lies;
 
 /// So many lives are lived through here; `cargo run --release -p chronik-sim -- soak` lives through more.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 3_000;
 /// Within so many seeds a missing rule must show.
 const SEEDS_TO_NOTICE: u64 = 2_000;
 

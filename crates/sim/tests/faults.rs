@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chronik_log::disk::Disk;
 use chronik_log::records::{BatchBuilder, OwnedBatch};
-use chronik_log::{Append, AppendError, LogConfig, PartitionLog, ReadError, ReadRequest, Recovered, Storage, StorageError, StorageOptions, SyncClass, UpkeepError};
+use chronik_log::{Append, AppendError, LogConfig, Mutation, PartitionLog, ReadError, ReadRequest, Recovered, Storage, StorageError, StorageOptions, SyncClass, UpkeepError};
 use chronik_sim::disk::{Counts, Faults, SimDisk, Stop};
 use chronik_sim::random::Random;
 use chronik_state::ids::{LogId, TopicId};
@@ -26,8 +26,12 @@ fn options() -> StorageOptions {
 }
 
 fn open(disk: &SimDisk) -> Result<(Arc<Storage>, Recovered), StorageError> {
+    open_without(disk, None)
+}
+
+fn open_without(disk: &SimDisk, mutation: Option<Mutation>) -> Result<(Arc<Storage>, Recovered), StorageError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    Storage::open(disk, options(), 1_000)
+    Storage::open(disk, StorageOptions { mutation, ..options() }, 1_000)
 }
 
 fn batch(value: &[u8]) -> OwnedBatch {
@@ -264,6 +268,39 @@ fn rot_in_the_checkpoint_is_refused() {
             Ok((storage, _)) => assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), 11, "byte {byte}"),
         }
     }
+}
+
+/// Where the log ends when a file is used again in which an earlier life left blocks at just the positions, in
+/// place and in log, that are to be written next.
+fn end_after_reuse(mutation: Option<Mutation>) -> i64 {
+    let disk = new_disk();
+    let (storage, _) = open_without(&disk, mutation).unwrap();
+    let log = storage.create(log_id(0), LogConfig::default()).unwrap();
+    for value in [b"old 0", b"old 1", b"old 2"] {
+        let append = Append { leader_epoch: 1, now_ms: 1_000, sync: SyncClass::Interval, privileged: false };
+        log.append(batch(value).as_valid(), append).unwrap();
+        storage.commit().unwrap();
+    }
+    drop((log, storage));
+    // Nothing of it was durable, and the first block did not make it: the log ends before it.
+    disk.rot(&file_with_suffix(&disk, ".wal"), 4096, 0);
+    let (storage, _) = open_without(&disk, mutation).unwrap();
+    assert_eq!(storage.appended_lsn(), 0);
+    // Takes the file back, so that the next start goes on in it.
+    storage.close(1_000).unwrap();
+    drop(storage);
+    let (storage, _) = open_without(&disk, mutation).unwrap();
+    append(&storage.create(log_id(0), LogConfig::default()).unwrap(), b"new 0").unwrap();
+    storage.commit().unwrap();
+    drop(storage);
+    let (storage, _) = open_without(&disk, mutation).unwrap();
+    storage.log(log_id(0)).unwrap().log_end_offset()
+}
+
+#[test]
+fn what_an_earlier_life_left_in_a_file_is_not_read() {
+    assert_eq!(end_after_reuse(None), 1);
+    assert_eq!(end_after_reuse(Some(Mutation::OneSalt)), 3, "the test would not notice if it were");
 }
 
 #[test]

@@ -116,8 +116,18 @@ fn wal_options(options: &StorageOptions, now_ms: TimestampMs) -> WalOptions {
         directory: options.data_directory.join("wal"),
         file_bytes: options.wal_file_bytes,
         reserve_bytes: options.wal_reserve_bytes,
-        seed: options.seed ^ (now_ms as u64).rotate_left(32),
+        seed: has_salts(options).then_some(options.seed ^ (now_ms as u64).rotate_left(32)),
     }
+}
+
+#[cfg(feature = "mutations")]
+fn has_salts(options: &StorageOptions) -> bool {
+    !options.lacks(super::Mutation::OneSalt)
+}
+
+#[cfg(not(feature = "mutations"))]
+fn has_salts(_: &StorageOptions) -> bool {
+    true
 }
 
 /// What the checkpoint's rows say was in the write-ahead log, durably: less than that is damage.

@@ -57,7 +57,7 @@ impl WalFile {
         WalFile {
             path: options.directory.join(file_name(sequence)),
             spare_path: spare.path,
-            salt: salt(options.seed, sequence),
+            salt: options.seed.map_or(0, |seed| salt(seed, sequence)),
             handle: spare.handle,
             sequence,
             start_lsn,
