@@ -222,6 +222,32 @@ fn rot_in_an_index_costs_time_and_nothing_else() {
 }
 
 #[test]
+fn a_rotten_index_is_built_anew_once() {
+    let mut disk = new_disk();
+    for life in 0..8 {
+        // Each life begins with an entry of its own, which an index that is built anew does not have.
+        let storage = filled(&disk, 2);
+        if life == 7 {
+            storage.create(log_id(0), LogConfig { segment_bytes: 1, ..LogConfig::default() }).unwrap();
+            append(&storage.log(log_id(0)).unwrap(), b"seals the first segment").unwrap();
+        }
+        storage.close(1_000).unwrap();
+        drop(storage);
+        disk = disk.restart(Stop::Kill);
+    }
+    let log_directory = file_with_suffix(&disk, ".index").parent().unwrap().to_owned();
+    let index = log_directory.join(format!("{:020}.index", 0));
+    (0..disk.content(&index).len() as u64 - 24).step_by(24).for_each(|entry| disk.rot(&index, entry, 3));
+    let (storage, _) = open(&disk).unwrap();
+    let log = storage.log(log_id(0)).unwrap();
+    disk.take_counts();
+    read_from(&log, 9).unwrap();
+    assert!(disk.take_counts().changes > 0);
+    read_from(&log, 5).unwrap();
+    assert_eq!(disk.take_counts().changes, 0);
+}
+
+#[test]
 fn rot_in_the_write_ahead_log_is_no_torn_tail() {
     let disk = new_disk();
     let storage = filled(&disk, 10);

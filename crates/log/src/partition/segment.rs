@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use chronik_state::ids::{Offset, TimestampMs};
 use chronik_state::partition::epochs::LeaderEpochs;
@@ -36,8 +36,8 @@ pub(crate) struct Segment {
     index_path: PathBuf,
     open_files: Arc<AtomicUsize>,
     files: Mutex<Option<Files>>,
-    /// Set once it is sealed and its end is known.
-    sealed: OnceLock<Bounds>,
+    /// Known once it is sealed and its end is known; its index may be built anew later.
+    sealed: Mutex<Option<Bounds>>,
     /// When each stretch was verified last; 0 for never.
     verified: Mutex<Vec<i64>>,
     hints: Mutex<Hints>,
@@ -115,7 +115,7 @@ impl Segment {
             index_path: directory.join(format!("{base:020}.index")),
             open_files: Arc::clone(open_files),
             files: Mutex::new(None),
-            sealed: OnceLock::new(),
+            sealed: Mutex::default(),
             verified: Mutex::default(),
             hints: Mutex::default(),
         }
@@ -154,7 +154,7 @@ impl Segment {
     /// Makes what was written durable. The index of a segment that is still written is not worth a sync: should it
     /// be lost, it is rebuilt.
     pub(crate) fn sync(&self, disk: &dyn Disk) -> io::Result<()> {
-        if self.sealed.get().is_some() {
+        if self.sealed.lock().is_some() {
             self.index(disk)?.sync()?;
         }
         self.data(disk)?.sync()
@@ -177,7 +177,7 @@ impl Segment {
 
     /// Notes that nothing more will be written.
     pub(crate) fn seal(&self, bounds: Bounds) {
-        let _ = self.sealed.set(bounds);
+        *self.sealed.lock() = Some(bounds);
     }
 
     /// Notes that this process has just written the bytes from `start` to `end`.
@@ -195,21 +195,19 @@ impl Segment {
 
     /// What it was sealed with, if that is known.
     pub(crate) fn known_bounds(&self) -> Option<Bounds> {
-        self.sealed.get().copied()
+        *self.sealed.lock()
     }
 
     /// How much of a sealed segment counts: what its seal says, or, without one, what a look at every batch says.
     /// It must end at `next_base`, where the next segment begins.
     pub(crate) fn sealed_bounds(&self, next_base: Offset, context: &ReadContext) -> Result<Bounds, ReadError> {
-        let bounds = match self.sealed.get() {
-            Some(bounds) => *bounds,
-            None => self.load_bounds(context)?,
-        };
+        let known = self.known_bounds();
+        let bounds = known.map_or_else(|| self.load_bounds(context), Ok)?;
         if bounds.end != next_base {
             let what = format!("it ends at offset {} but the next segment begins at {next_base}", bounds.end);
             return Err(self.corrupt(bounds.length, what));
         }
-        Ok(*self.sealed.get_or_init(|| bounds))
+        Ok(*self.sealed.lock().get_or_insert(bounds))
     }
 
     /// Builds the index of the first `length` bytes anew, verifying every batch; returns the bounds.
@@ -232,7 +230,11 @@ impl Segment {
             Err(error) if is_full(&error) => 0,
             Err(error) => return Err(self.io(error)),
         };
-        Ok(Bounds { length, index_length, end, max_timestamp })
+        let bounds = Bounds { length, index_length, end, max_timestamp };
+        if seal {
+            self.seal(bounds);
+        }
+        Ok(bounds)
     }
 
     pub(crate) fn corrupt(&self, position: u64, what: impl Into<String>) -> ReadError {
