@@ -328,3 +328,27 @@ fn halves_of_requests_take_no_more_memory_than_they_may() {
     assert_eq!(answer(&mut other).0, 1, "small requests need none of it");
     stops_in_good_order(server);
 }
+
+#[test]
+fn requests_that_swell_take_their_turns() {
+    let workplace = Workplace::with_file("[limits]\nrequest_memory = \"16MiB\"\n");
+    let server = Server::start(&workplace, &["-c", "chronik.toml"], &[]);
+    // CreateTopics version 2: as many topics without a name as there is room for.
+    const TOPICS: i32 = 60_000;
+    let topic = [&[0, 0][..], &[0, 0, 0, 1, 0, 1], &[0; 8]].concat();
+    let body = [&TOPICS.to_be_bytes()[..], &topic.repeat(TOPICS as usize), &[0, 0, 0, 1, 0]].concat();
+    let request = frame(19, 2, 1, &body);
+    let senders: Vec<_> = (0..40)
+        .map(|_| {
+            let (mut stream, request) = (connect(&server), request.clone());
+            // One for which there is no memory in time is closed: that is an answer too.
+            std::thread::spawn(move || stream.write_all(&request).and_then(|()| stream.read(&mut [0; 1])))
+        })
+        .collect();
+    let served = senders.into_iter().filter_map(|sender| sender.join().expect("it does not panic").ok());
+    assert!(served.filter(|count| *count > 0).count() > 0, "some are served");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak of its memory");
+    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse().expect("a number");
+    assert!(peak_kib < 200 << 10, "{peak_kib} KiB at the peak");
+}

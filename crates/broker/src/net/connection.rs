@@ -36,6 +36,10 @@ const PARKED_BYTES_MAX: usize = 1 << 20;
 const TURN: Duration = Duration::from_millis(1);
 /// How long a large request may wait for memory before its connection is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
+/// What a byte of a request may become in memory: strings of no length cost one or two. Measured, with room to spare.
+const DECODED_BYTES_PER_BYTE: usize = 32;
+/// Smaller requests are not counted while they are served.
+const COUNTED_BYTES_MIN: usize = 1024;
 /// How often it looks, while it waits.
 const MEMORY_POLL: Duration = Duration::from_millis(50);
 /// How long answers may wait for their peer in memory that belongs to the log, and uncounted.
@@ -89,6 +93,8 @@ struct Connection<'a> {
     buffer: Option<ReadBuffer>,
     share: Share<'a>,
     output: Output,
+    /// What the request that is being served may hold.
+    serving_share: Share<'a>,
     /// What the output holds, once it has waited for long.
     output_share: Share<'a>,
     /// Encoded answers of parked produce requests, and where in the log each may leave.
@@ -130,6 +136,7 @@ impl<'a> Connection<'a> {
             buffer: None,
             share: Share::none(&node.request_memory),
             output: Output::default(),
+            serving_share: Share::none(&node.request_memory),
             output_share: Share::none(&node.request_memory),
             parked_bytes: BytesMut::new(),
             parked: VecDeque::new(),
@@ -233,10 +240,17 @@ impl<'a> Connection<'a> {
 
     /// Serves a request; one that waits is told when the peer has gone.
     async fn serve(&mut self, body: Bytes) -> Result<Reply, Closed> {
+        let reply = self.serve_counted(body).await;
+        self.serving_share.try_resize(0);
+        reply
+    }
+
+    async fn serve_counted(&mut self, body: Bytes) -> Result<Reply, Closed> {
         if let Some(capacity) = self.buffer.as_ref().filter(|buffer| !buffer.is_empty()).map(ReadBuffer::capacity) {
             // What was sent behind the request waits as long as it does.
             self.take_memory(capacity).await?;
         }
+        self.take_memory_to_serve(&body).await?;
         let gone = self.context.gone();
         let mut serving = pin!(dispatch::serve(&self.reactor, &mut self.context, body));
         if let Poll::Ready(reply) = std::future::poll_fn(|context| Poll::Ready(serving.as_mut().poll(context))).await {
@@ -437,10 +451,27 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
+    /// Counts what `body` may grow to once it is decoded, where that is much more than its bytes.
+    async fn take_memory_to_serve(&mut self, body: &Bytes) -> Result<(), Closed> {
+        let api_key = body.first_chunk().and_then(|key| ApiKey::from_code(i16::from_be_bytes(*key)));
+        let bytes = match api_key {
+            // These wait long; what they hold meanwhile is bounded by the partitions that are, or stays in the group.
+            Some(ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup) => 0,
+            _ if body.len() <= COUNTED_BYTES_MIN => 0,
+            _ => body.len() * DECODED_BYTES_PER_BYTE,
+        };
+        let bytes = bytes.min(self.reactor.node.request_memory.limit() / 2);
+        self.take(|connection| &mut connection.serving_share, bytes).await
+    }
+
     /// Makes this connection's share of the budget `bytes` large, once there is room.
     async fn take_memory(&mut self, bytes: usize) -> Result<(), Closed> {
+        self.take(|connection| &mut connection.share, bytes).await
+    }
+
+    async fn take(&mut self, share: fn(&mut Self) -> &mut Share<'a>, bytes: usize) -> Result<(), Closed> {
         let deadline = Instant::now() + MEMORY_WAIT;
-        while !self.share.try_resize(bytes) {
+        while !share(self).try_resize(bytes) {
             if Instant::now() > deadline {
                 return Err(Closed::NoMemory);
             }

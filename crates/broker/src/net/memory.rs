@@ -18,6 +18,11 @@ impl RequestMemory {
         RequestMemory { limit, held: AtomicUsize::new(0) }
     }
 
+    /// All that there is.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Takes `bytes` from the budget, if they are there.
     fn try_take(&self, bytes: usize) -> bool {
         let take = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
