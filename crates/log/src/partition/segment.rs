@@ -469,6 +469,7 @@ impl SegmentView {
     fn verify_stretch(&self, start: u64, context: &ReadContext) -> Result<(), SegmentError> {
         let entry = self.ask_index(context, |index| index.by_position(start, Offset::MAX))?;
         let (position, offset) = entry.map_or((0, self.segment.base), |entry| (entry.position, entry.offset));
+        self.walk_from((position, offset)).next(context)?;
         let stop = (start + VERIFY_BYTES).min(self.bounds.length);
         let verified = self.segment.verify(position, stop, self.bounds.length, context, offset, |_| {});
         let end = verified.map_err(SegmentError::Read)?;
@@ -488,7 +489,7 @@ impl SegmentView {
     }
 
     fn walk_from(&self, (position, offset): (u64, Offset)) -> Walker<'_> {
-        Walker { view: self, position, offset, window: [0; WALK_BYTES], window_start: 0, window_bytes: 0 }
+        Walker { view: self, start: position, position, offset, window: [0; WALK_BYTES], window_start: 0, window_bytes: 0 }
     }
 
     fn bounds_lie(&self) -> SegmentError {
@@ -503,6 +504,8 @@ impl SegmentView {
 /// Goes from header to header without reading the records between them.
 struct Walker<'a> {
     view: &'a SegmentView,
+    /// Where it began.
+    start: u64,
     position: u64,
     offset: Offset,
     window: [u8; WALK_BYTES],
@@ -516,7 +519,13 @@ impl Walker<'_> {
             return Ok(None);
         }
         let (position, offset) = (self.position, self.offset);
-        let broken = |what: &str| SegmentError::Read(self.view.segment.corrupt(position, what));
+        // Where an index entry leads there must be a batch. If there is none, the entry may be one of an earlier life, as
+        // the index of a segment that is written is never synced: it is built anew, which finds out what is wrong.
+        let by_index = position == self.start && position > 0;
+        let broken = |what: &str| match by_index {
+            true => SegmentError::Index,
+            false => SegmentError::Read(self.view.segment.corrupt(position, what)),
+        };
         let (base, last_delta, bytes, max_timestamp) = {
             let header = self.header(context)?;
             let bytes = total_bytes(header).map_err(|error| broken(&error.to_string()))? as u64;
