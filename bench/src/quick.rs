@@ -72,7 +72,6 @@ struct Single {
 }
 
 /// One run of one broker.
-#[derive(Debug)]
 struct Figures {
     produce_cpu: f64,
     produce_rate: f64,
@@ -141,7 +140,11 @@ fn one(broker: &Broker, topic: &str, sync: bool, has_topics: bool) -> Result<Fig
     if has_topics {
         client.delete_topic(topic)?;
     }
-    eprintln!("  {} {topic}: {figures:.3?}", if has_topics { "ours" } else { "floor" });
+    let (cpu, rate) = (figures.produce_cpu, figures.produce_rate);
+    eprintln!(
+        "  {:<5} {topic}: produced at {cpu:.3} CPU-s/GB, {rate:.0} MB/s",
+        if has_topics { "ours" } else { "floor" }
+    );
     Ok(figures)
 }
 
