@@ -3,7 +3,7 @@
 import threading
 import time
 
-from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import NewPartitions, NewTopic
 from kafka.errors import (
     InvalidTopicError,
@@ -73,24 +73,19 @@ def a_group_of_two(cx):
     assigned = [0, 0]
 
     def member(number):
-        class Listener(ConsumerRebalanceListener):
-            def on_partitions_revoked(self, revoked):
-                pass
-
-            def on_partitions_assigned(self, partitions):
-                assigned[number] = len(partitions)
-
-        reader = consumer(cx, None, group)
-        reader.subscribe([topic], listener=Listener())
+        reader = consumer(cx, topic, group)
         while not done.is_set():
             for records in reader.poll(100).values():
                 with lock:
                     seen.update(r.value for r in records)
+            # Asked for, not counted in callbacks: those tell what is new, not what there is.
+            assigned[number] = len(reader.assignment())
         reader.close(autocommit=True)
 
     threads = [threading.Thread(target=member, args=(n,), daemon=True) for n in range(2)]
-    for thread in threads:
-        thread.start()
+    threads[0].start()
+    eventually(lambda: assigned == [4, 0], "the first has all", timeout_s=60)
+    threads[1].start()
     eventually(lambda: assigned == [2, 2], "two partitions each", timeout_s=60)
     produce(cx, topic, sent)
     eventually(lambda: len(seen) == 400, "all is read by the group", timeout_s=60)
