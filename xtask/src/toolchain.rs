@@ -32,7 +32,12 @@ const TOOLS: &[Tool] = &[
         needed_for: "fetching Apache Kafka from Maven Central",
         debian_package: "maven",
     },
-    Tool { program: "go", probe: &["version"], needed_for: "franz-go", debian_package: "golang-go" },
+    Tool {
+        program: "go",
+        probe: &["version"],
+        needed_for: "franz-go (Go 1.21 or later, which fetches the one that is asked for)",
+        debian_package: "golang-go",
+    },
 ];
 
 /// Fails with the command that installs what is missing.
