@@ -112,8 +112,8 @@ pub static TOPIC_CONFIGS: &[TopicConfig] = &[
         .from(&[same("compression.lz4.level")]).without_effect()
         .doc("Level for compression.type lz4. Accepted; batches are stored as producers compress them."),
     key("compression.type", String, "producer", OneOf(COMPRESSION_TYPES))
-        .from(&[same("compression.type")])
-        .doc("The compression of the stored batches; producer keeps what each producer chose."),
+        .from(&[same("compression.type")]).without_effect()
+        .doc("The compression of the stored batches. Accepted; batches are stored as each producer compressed them, whatever is named here."),
     key("compression.zstd.level", Int, "3", Between(-131_072, 22))
         .from(&[same("compression.zstd.level")]).without_effect()
         .doc("Level for compression.type zstd. Accepted; batches are stored as producers compress them."),
