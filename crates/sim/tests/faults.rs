@@ -120,6 +120,22 @@ fn a_full_disk_refuses_records_until_there_is_space() {
     assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), accepted + 2);
 }
 
+/// Upkeep that had nothing to do but called that a success would be called again at once, for as long as it lasts.
+#[test]
+fn too_little_space_is_told_until_there_is_more() {
+    let disk = new_disk();
+    let storage = filled(&disk, 3);
+    storage.upkeep(1_000, true).unwrap();
+    let used: u64 = disk.files_below(Path::new("/")).iter().map(|(_, length)| length).sum();
+    disk.set_faults(Faults { capacity: Some(used + (32 << 10)), ..Faults::default() });
+    for force in [false, true, false] {
+        assert_eq!(storage.upkeep(1_000, force), Err(UpkeepError::Full));
+    }
+    disk.set_faults(Faults::default());
+    assert_eq!(storage.upkeep(1_000, false), Ok(()));
+    assert!(!storage.pressure().urgent);
+}
+
 #[test]
 fn a_node_starts_on_a_full_disk_and_serves_what_it_has() {
     let disk = new_disk();

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use chronik_log::UpkeepError;
-use tracing::warn;
+use parking_lot::{Condvar, Mutex};
+use tracing::{info, warn};
 
 use crate::node::{Node, now_ms};
 
@@ -149,7 +149,7 @@ impl Schedule {
         let urgent = node.storage.pressure().urgent;
         // What little there is may be in the way of a very large request.
         let force = now >= self.checkpoint || (room_wanted && !urgent);
-        if force || urgent {
+        if force || urgent || self.retry.is_some_and(|retry| now >= retry) {
             self.store(node, now, force);
         }
         if now >= self.retention {
@@ -166,14 +166,18 @@ impl Schedule {
     fn store(&mut self, node: &Node, now: Instant, force: bool) {
         match node.storage.upkeep(now_ms(), force) {
             Ok(()) => {
-                self.retry = None;
+                if self.retry.take().is_some() {
+                    info!("there is space on the disk again: producers are served");
+                }
                 if force {
                     self.checkpoint = now + CHECKPOINT_AGE;
                 }
             }
             Err(UpkeepError::Full) => {
-                self.retry = Some(now + RETRY_PAUSE);
-                warn!("the disk is full: producers are refused until there is space again");
+                // Once for as long as it lasts, not at every look.
+                if self.retry.replace(now + RETRY_PAUSE).is_none() {
+                    warn!("the disk is full: producers are refused until there is space again");
+                }
             }
             Err(UpkeepError::Fatal(fatal)) => node.fail(&fatal),
         }

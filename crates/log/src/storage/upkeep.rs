@@ -47,14 +47,17 @@ impl Storage {
     /// Does what is due, in the right order; with `force` also what could still wait (idle checkpoint, clean stop).
     ///
     /// # Errors
-    /// `Full` passes by itself: call again in a while; until it has succeeded, appends are refused.
+    /// `Full` passes by itself, as does less space than `disk_reserve_bytes`: call again in a while; until it has succeeded,
+    /// appends are refused.
     pub fn upkeep(&self, now_ms: TimestampMs, force: bool) -> Result<(), UpkeepError> {
         self.check_space();
+        let short_of_space = self.shared.is_full();
         let done = self.do_upkeep(now_ms, force);
         if done == Err(UpkeepError::Full) {
             self.shared.full.store(true, Ordering::Relaxed);
         }
-        done
+        // What could be done was done; that there is space again has to be looked for.
+        if short_of_space { done.and(Err(UpkeepError::Full)) } else { done }
     }
 
     /// Deletes what the logs' configurations no longer keep, and forgets producers that have been idle for long.
