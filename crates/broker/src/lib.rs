@@ -14,6 +14,8 @@ mod node;
 mod partition;
 pub mod settings;
 mod start;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 
 pub use config::{Advertise, Config, SyncPolicy};

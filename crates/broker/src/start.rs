@@ -148,7 +148,7 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
-pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+pub(crate) fn bring_up(mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
     let settings = Settings::parse(&config.kafka).map_err(StartError::Settings)?;
     // Ports first: one that is taken must not leave a half-made data directory behind.
     let listeners = config
@@ -161,7 +161,6 @@ pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, R
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let fresh = Identity { cluster_id: readable_id(), node_id: config.node_id, directory_id: readable_id() };
     let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
-    let mut config = config;
     let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
     config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
     let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;

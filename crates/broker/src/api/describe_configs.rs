@@ -10,7 +10,7 @@
 
 use chronik_state::metadata::Image;
 use chronik_state::metadata::configs::{
-    BrokerLayers, ConfigDescription, ConfigMap, ConfigSource, ConfigSynonym, ConfigType, describe_broker,
+    BrokerLayers, ConfigDescription, ConfigMap, ConfigSource, ConfigSynonym, describe_broker,
 };
 use chronik_state::metadata::topic_name;
 use chronik_wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -119,7 +119,7 @@ fn described_config(
         result.synonyms = config.synonyms.into_iter().map(synonym).collect();
     }
     if version >= 3 {
-        result.config_type = type_code(config.config_type);
+        result.config_type = config.config_type.code();
         result.documentation = body.include_documentation.then(|| config.documentation.into());
     }
     result
@@ -131,19 +131,6 @@ fn synonym(synonym: ConfigSynonym) -> DescribeConfigsSynonym {
         value: Some(synonym.value.into()),
         source: synonym.source.code(),
     })
-}
-
-/// The number in `DescribeConfigsResponse.ConfigType`.
-fn type_code(config_type: ConfigType) -> i8 {
-    match config_type {
-        ConfigType::Boolean => 1,
-        ConfigType::String => 2,
-        ConfigType::Int => 3,
-        ConfigType::Short => 4,
-        ConfigType::Long => 5,
-        ConfigType::Double => 6,
-        ConfigType::List => 7,
-    }
 }
 
 fn refused(asked: &DescribeConfigsResource, failure: Failure) -> DescribeConfigsResult {

@@ -9,13 +9,12 @@
 
 use bytes::BytesMut;
 use chronik_state::ids::{LogId, TopicId};
-use chronik_state::metadata::Image;
+use chronik_state::metadata::{Image, topic_name};
 use chronik_wire::produce::{PartitionResponse, ProduceRequest, RecordError, Topic, TopicRef};
 use chronik_wire::{DecodeError, ErrorCode, Request, RequestHeader};
 use std::rc::Rc;
 
 use crate::dispatch::{BadRequest, Connection, errors};
-use crate::metadata::is_internal;
 use crate::net::connection::Closed;
 use crate::net::reactor::{Position, Reactor};
 use crate::node::now_ms;
@@ -58,7 +57,7 @@ pub(crate) fn serve(
         position: None,
         partitions: Vec::with_capacity(request.partition_count()),
     };
-    work.take_all(&request, &header);
+    work.take_all(&request);
     tracing::trace!(peer = %connection.peer, version = header.api_version, partitions = work.partitions.len(), "produce");
     work.answer(&request, &header, answers)
 }
@@ -100,7 +99,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn take_all(&mut self, request: &ProduceRequest<'_>, header: &RequestHeader) {
+    fn take_all(&mut self, request: &ProduceRequest<'_>) {
         let refusal = match request.acks() {
             -1..=1 => None,
             _ => Some(ErrorCode::InvalidRequiredAcks),
@@ -108,19 +107,19 @@ impl Work<'_> {
         // Transactions are not served; a client that has no transactional id of ours cannot be in one.
         let refusal = refusal.or(request.transactional_id().map(|_| ErrorCode::InvalidTxnState));
         for topic in request.topics() {
-            match refusal.map_or_else(|| self.topic_id(&topic, header), Err) {
+            match refusal.map_or_else(|| self.topic_id(&topic), Err) {
                 Ok(id) => self.take_topic(&topic, id),
                 Err(error) => self.partitions.extend(topic.partitions().map(|p| PartitionResponse::failed(p.index, error))),
             }
         }
     }
 
-    fn topic_id(&self, topic: &Topic<'_>, _header: &RequestHeader) -> Result<TopicId, ErrorCode> {
+    fn topic_id(&self, topic: &Topic<'_>) -> Result<TopicId, ErrorCode> {
         let found = match topic.key() {
             TopicRef::Name(name) => self.image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
             TopicRef::Id(id) => self.image.topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)?,
         };
-        match is_internal(&found.name) && !self.internal_allowed {
+        match topic_name::is_internal(&found.name) && !self.internal_allowed {
             true => Err(ErrorCode::InvalidTopicException),
             false => Ok(found.id),
         }

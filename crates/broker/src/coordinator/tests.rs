@@ -8,33 +8,18 @@ use chronik_state::group::{
 };
 use chronik_state::ids::LogId;
 use chronik_wire::ErrorCode;
-use tokio::sync::mpsc;
 
 use super::offsets_topic::{self, OFFSETS_TOPIC};
 use super::runtime::partition_of;
-use crate::config::Config;
 use crate::net::reactor::Reactor;
 use crate::partition::Partition;
-use crate::start;
+use crate::testing;
 
-/// Runs `test` on the first thread of a node that is brought up on `data_dir`, and takes the node down again.
+/// Runs `test` on a node that has the offsets topic.
 fn on_node(data_dir: &tempfile::TempDir, test: impl AsyncFnOnce(&Rc<Reactor>)) {
-    let config = Config {
-        data_dir: data_dir.path().to_owned(),
-        listen: vec![([127, 0, 0, 1], 0).into()],
-        reactors: 1,
-        ..Config::default()
-    };
-    let (node, _listeners, _ready) = start::bring_up(config).unwrap();
-    start::runtime().unwrap().block_on(async {
-        let reactor = Reactor::new(node, 0);
-        let (dealt, accepted) = mpsc::unbounded_channel();
-        let running = tokio::task::spawn_local(Rc::clone(&reactor).run(accepted));
-        offsets_topic::ensure(&reactor).await.unwrap();
-        test(&reactor).await;
-        reactor.node.stop();
-        drop(dealt);
-        running.await.unwrap();
+    testing::on_node(data_dir, async |reactor| {
+        offsets_topic::ensure(reactor).await.unwrap();
+        test(reactor).await;
     });
 }
 

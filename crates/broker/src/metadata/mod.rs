@@ -94,11 +94,6 @@ impl Drop for Unapplied<'_> {
     }
 }
 
-/// Topics of the node itself: clients may read them, and only Kafka's own tools may write to them.
-pub(crate) fn is_internal(topic: &str) -> bool {
-    matches!(topic, OFFSETS_TOPIC | "__transaction_state" | "__share_group_state")
-}
-
 /// Where groups keep their members and offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 

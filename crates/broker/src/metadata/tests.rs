@@ -1,6 +1,5 @@
 //! What a change of metadata does to the partitions of a running node, without sockets.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use chronik_state::ids::{LogId, TopicId};
@@ -9,33 +8,11 @@ use chronik_state::metadata::{
     ConfigChange, ConfigOperation, CreatableTopic, CreateTopics, IncrementalAlterConfigs, ResourceChanges,
 };
 use chronik_log::records::BatchBuilder;
-use tokio::sync::mpsc;
 
-use crate::config::Config;
 use crate::net::reactor::Reactor;
 use crate::node::now_ms;
 use crate::partition::Partition;
-use crate::start;
-
-/// Runs `test` on the first thread of a node that is brought up on `data_dir`, and takes the node down again.
-fn on_node(data_dir: &tempfile::TempDir, test: impl AsyncFnOnce(&Rc<Reactor>)) {
-    let config = Config {
-        data_dir: data_dir.path().to_owned(),
-        listen: vec![([127, 0, 0, 1], 0).into()],
-        reactors: 1,
-        ..Config::default()
-    };
-    let (node, _listeners, _ready) = start::bring_up(config).unwrap();
-    start::runtime().unwrap().block_on(async {
-        let reactor = Reactor::new(node, 0);
-        let (dealt, accepted) = mpsc::unbounded_channel();
-        let running = tokio::task::spawn_local(Rc::clone(&reactor).run(accepted));
-        test(&reactor).await;
-        reactor.node.stop();
-        drop(dealt);
-        running.await.unwrap();
-    });
-}
+use crate::testing::on_node;
 
 /// The only partition of a topic; the topic is made where there is none.
 async fn partition(reactor: &Reactor, name: &str) -> Arc<Partition> {
