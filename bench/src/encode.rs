@@ -3,6 +3,8 @@
 /// A frame that is sent again and again with only its correlation id changed.
 pub(crate) struct Template {
     pub(crate) frame: Vec<u8>,
+    /// Where the number of the partition lies.
+    partition: usize,
 }
 
 /// Where the correlation id lies in a frame: after the length, the api key and its version.
@@ -13,11 +15,21 @@ impl Template {
         self.frame[CORRELATION_ID..CORRELATION_ID + 4].copy_from_slice(&correlation_id.to_be_bytes());
         &self.frame
     }
+
+    /// Turns the request to another partition of its topic.
+    pub(crate) fn turn_to(&mut self, partition: u32) {
+        self.frame[self.partition..self.partition + 4].copy_from_slice(&partition.to_be_bytes());
+    }
 }
 
-/// Produce v3 of one batch for partition 0, acks=all.
+/// Produce v3 of one batch without keys, acks=all.
 pub(crate) fn produce(topic: &str, records: usize, record_bytes: usize) -> Template {
-    let batch = batch(records, record_bytes);
+    produce_keyed(topic, records, record_bytes, 0)
+}
+
+/// Produce v3 of one batch, acks=all; each record with a key of so many bytes, or none.
+pub(crate) fn produce_keyed(topic: &str, records: usize, record_bytes: usize, key_bytes: usize) -> Template {
+    let batch = batch(records, record_bytes, key_bytes);
     let mut body = header(0, 3);
     body.extend((-1i16).to_be_bytes()); // no transactional id
     body.extend((-1i16).to_be_bytes()); // acks
@@ -25,10 +37,11 @@ pub(crate) fn produce(topic: &str, records: usize, record_bytes: usize) -> Templ
     body.extend(1u32.to_be_bytes());
     string(&mut body, topic);
     body.extend(1u32.to_be_bytes());
+    let partition = body.len();
     body.extend(0u32.to_be_bytes());
     body.extend((batch.len() as u32).to_be_bytes());
     body.extend(batch);
-    frame(body)
+    frame(body, partition)
 }
 
 /// Fetch v4 of partition 0 from an offset.
@@ -42,19 +55,29 @@ pub(crate) fn fetch(topic: &str, offset: u64, max_bytes: u32) -> Template {
     body.extend(1u32.to_be_bytes());
     string(&mut body, topic);
     body.extend(1u32.to_be_bytes());
+    let partition = body.len();
     body.extend(0u32.to_be_bytes());
     body.extend(offset.to_be_bytes());
     body.extend(max_bytes.to_be_bytes());
-    frame(body)
+    frame(body, partition)
 }
 
-/// Metadata v4 of one topic that is created when it is not there.
-pub(crate) fn metadata(topic: &str) -> Template {
-    let mut body = header(3, 4);
+/// CreateTopics v2 of one topic with one replica.
+pub(crate) fn create_topic(topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Template {
+    let mut body = header(19, 2);
     body.extend(1u32.to_be_bytes());
     string(&mut body, topic);
-    body.push(1);
-    frame(body)
+    body.extend(partitions.to_be_bytes());
+    body.extend(1u16.to_be_bytes());
+    body.extend(0u32.to_be_bytes()); // no assignment by hand
+    body.extend((settings.len() as u32).to_be_bytes());
+    for (name, value) in settings {
+        string(&mut body, name);
+        string(&mut body, value);
+    }
+    body.extend(60_000u32.to_be_bytes());
+    body.push(0); // not only a check
+    frame(body, 0)
 }
 
 /// DeleteTopics v1 of one topic.
@@ -63,11 +86,11 @@ pub(crate) fn delete_topic(topic: &str) -> Template {
     body.extend(1u32.to_be_bytes());
     string(&mut body, topic);
     body.extend(10_000u32.to_be_bytes());
-    frame(body)
+    frame(body, 0)
 }
 
 /// A record batch v2 with incompressible values.
-fn batch(records: usize, record_bytes: usize) -> Vec<u8> {
+fn batch(records: usize, record_bytes: usize, key_bytes: usize) -> Vec<u8> {
     const TIMESTAMP_MS: u64 = 1_700_000_000_000;
     let mut checked = Vec::with_capacity(records * (record_bytes + 32));
     checked.extend(0u16.to_be_bytes());
@@ -83,7 +106,12 @@ fn batch(records: usize, record_bytes: usize) -> Vec<u8> {
         let mut record = vec![0];
         varint(&mut record, 0);
         varint(&mut record, number as i64);
-        varint(&mut record, -1);
+        if key_bytes == 0 {
+            varint(&mut record, -1);
+        } else {
+            varint(&mut record, key_bytes as i64);
+            record.extend(format!("{number:0>key_bytes$}").bytes().take(key_bytes));
+        }
         varint(&mut record, record_bytes as i64);
         for _ in 0..record_bytes {
             noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -113,10 +141,11 @@ fn header(key: u16, version: u16) -> Vec<u8> {
     body
 }
 
-fn frame(body: Vec<u8>) -> Template {
+/// Puts the length before a request, in whose body a partition's number stands at `partition`.
+fn frame(body: Vec<u8>, partition: usize) -> Template {
     let mut frame = (body.len() as u32).to_be_bytes().to_vec();
     frame.extend(body);
-    Template { frame }
+    Template { frame, partition: 4 + partition }
 }
 
 fn string(body: &mut Vec<u8>, text: &str) {
@@ -139,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_batch_says_its_own_length_and_checksum() {
-        let batch = batch(3, 10);
+        let batch = batch(3, 10, 4);
         assert_eq!(u32::from_be_bytes(batch[8..12].try_into().unwrap()) as usize, batch.len() - 12);
         assert_eq!(u32::from_be_bytes(batch[17..21].try_into().unwrap()), crc32c::crc32c(&batch[21..]));
         assert_eq!(u32::from_be_bytes(batch[57..61].try_into().unwrap()), 3);

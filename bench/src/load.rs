@@ -43,19 +43,21 @@ impl Client {
         Ok(Client { socket, correlation_id: 0, input: Vec::new() })
     }
 
-    /// Creates the topic by asking for it, and waits until it has a leader.
-    pub(crate) fn create_topic(&mut self, topic: &str) -> Result<()> {
+    /// Creates the topic and waits until its last partition takes records (it gets one).
+    pub(crate) fn create_topic(&mut self, topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<()> {
+        let answer = self.ask(&mut encode::create_topic(topic, partitions, settings))?;
+        // Throttle time, one topic.
+        let at = 4 + 4 + 2 + topic.len();
+        let error = i16::from_be_bytes([answer[at], answer[at + 1]]);
+        ensure!(error == 0, "creating {topic} was refused with error {error}");
         let deadline = Instant::now() + SILENCE;
         let mut probe = encode::produce(topic, 1, 8);
-        loop {
-            self.ask(&mut encode::metadata(topic))?;
-            let answer = self.ask(&mut probe)?;
-            if produce_error(answer, topic) == 0 {
-                return Ok(());
-            }
+        probe.turn_to(partitions - 1);
+        while produce_error(self.ask(&mut probe)?, topic) != 0 {
             ensure!(Instant::now() < deadline, "topic {topic} is not ready");
             std::thread::sleep(Duration::from_micros(200));
         }
+        Ok(())
     }
 
     pub(crate) fn delete_topic(&mut self, topic: &str) -> Result<()> {

@@ -1,18 +1,68 @@
-//! `chronik-bench quick`: what a produced and a fetched gigabyte costs the server, beside the floor broker, in one run.
+//! `chronik-bench`: what our server costs and how fast it is, beside Apache Kafka and the floor, in one run.
 
 mod encode;
+mod figure;
+mod figures;
+mod kafka;
+mod lab;
 mod load;
+mod machine;
+mod meter;
+mod peer;
 mod process;
 mod quick;
+mod report;
 mod sample;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use crate::figure::Figure;
+use crate::lab::Lab;
+use crate::process::Programs;
+use crate::report::record::Record;
+use crate::report::text;
+
+/// Measures brokers on this machine. Started by `cargo xtask bench`, which builds and fetches what is measured.
+#[derive(Parser)]
+struct Arguments {
+    /// Our server.
+    #[arg(long)]
+    server: PathBuf,
+    /// The floor broker.
+    #[arg(long)]
+    floor: PathBuf,
+    /// The directory of Apache Kafka's jars.
+    #[arg(long)]
+    kafka_jars: Option<PathBuf>,
+    /// librdkafka's shared library.
+    #[arg(long)]
+    librdkafka: Option<PathBuf>,
+    /// A place on the disk to be measured; emptied.
+    #[arg(long)]
+    directory: PathBuf,
+    /// Where JSON goes; nowhere without it.
+    #[arg(long)]
+    results: Option<PathBuf>,
+    /// Commit of the tree that is measured.
+    #[arg(long, default_value = "unknown")]
+    commit: String,
+    /// A tenth of the sizes and one round: to see that everything works. Its figures mean nothing.
+    #[arg(long)]
+    small: bool,
+    /// Names the figures and ends.
+    #[arg(long)]
+    list: bool,
+    /// Figures to take; all when none is named. `quick`: a minute beside the floor alone.
+    figures: Vec<String>,
+}
 
 fn main() -> ExitCode {
-    match run() {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -21,19 +71,57 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [command, server, floor, directory] = arguments.as_slice() else {
-        bail!(
-            "usage: chronik-bench quick SERVER FLOOR DIRECTORY (the programs, and a place on the disk to be measured)"
-        )
-    };
-    if command != "quick" {
-        bail!("unknown command `{command}`");
+fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        for figure in figures::ALL {
+            println!("{:<22} {}", figure.name, figure.about);
+        }
+        return Ok(());
     }
-    quick::run(&quick::Paths {
-        server: PathBuf::from(server),
-        floor: PathBuf::from(floor),
-        directory: PathBuf::from(directory),
-    })
+    let programs = Programs {
+        server: arguments.server.clone(),
+        floor: arguments.floor.clone(),
+        kafka_jars: arguments.kafka_jars.clone(),
+        librdkafka: arguments.librdkafka.clone(),
+    };
+    // Brokers are started in directories of their own.
+    let directory = std::path::absolute(&arguments.directory)?;
+    if arguments.figures == ["quick"] {
+        return quick::run(&programs, &directory);
+    }
+    let figures = chosen(&arguments.figures)?;
+    let mut lab = Lab::new(programs, directory, arguments.small)?;
+    for figure in figures {
+        take(figure, &mut lab, arguments)?;
+    }
+    Ok(())
+}
+
+/// The figures of these names, in the order of the registry; all for none.
+fn chosen(names: &[String]) -> Result<Vec<&'static Figure>> {
+    if let Some(unknown) = names.iter().find(|name| figures::ALL.iter().all(|figure| figure.name != **name)) {
+        bail!("there is no figure `{unknown}`; --list names them");
+    }
+    Ok(figures::ALL.iter().filter(|figure| names.is_empty() || names.iter().any(|name| name == figure.name)).collect())
+}
+
+fn take(figure: &Figure, lab: &mut Lab, arguments: &Arguments) -> Result<()> {
+    println!("{}: {}", figure.name, figure.about);
+    let date = machine::now()?;
+    let started = Instant::now();
+    let outcome = (figure.run)(lab).with_context(|| figure.name)?;
+    let seconds = started.elapsed().as_secs_f64();
+    text::print(&outcome);
+    println!("  {seconds:.0} s, load average {:.2}", machine::load_average()?);
+    let Some(results) = &arguments.results else { return Ok(()) };
+    let record = Record {
+        figure: figure.name.to_owned(),
+        about: figure.about.to_owned(),
+        date,
+        commit: arguments.commit.clone(),
+        machine: machine::describe(&lab.directory)?,
+        seconds,
+        outcome,
+    };
+    record.write(results)
 }

@@ -4,15 +4,17 @@
 //! Before each run as much memory as it will dirty is touched and given back: memory that the host has taken away in
 //! the meantime costs ten times as much to write to, and whoever runs first would pay for both.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::encode;
 use crate::load::Client;
-use crate::process::{Broker, Kind};
-use crate::sample::{Pairs, median};
+use crate::machine::{load_average, prefault};
+use crate::peer::Peer;
+use crate::process::{Broker, Programs};
+use crate::sample::{Samples, median, middle};
 
 /// The first is thrown away.
 const PAIRS: usize = 10;
@@ -25,38 +27,43 @@ const IN_FLIGHT: usize = 4;
 const FETCH_MAX_BYTES: u32 = 8 << 20;
 const SINGLE_RECORDS: usize = 1_000;
 const STARTS: usize = 7;
-/// Longer than the load, so that the floor's file holds a whole run to be fetched.
-const FLOOR_FILE_MIB: usize = 400;
 const PREFAULT_BYTES: usize = 768 << 20;
 
-/// Programs to measure, and a directory on the disk to measure them on.
-pub(crate) struct Paths {
-    pub(crate) server: PathBuf,
-    pub(crate) floor: PathBuf,
-    pub(crate) directory: PathBuf,
-}
-
-pub(crate) fn run(paths: &Paths) -> Result<()> {
-    for program in [&paths.server, &paths.floor] {
+pub(crate) fn run(programs: &Programs, directory: &Path) -> Result<()> {
+    for program in [&programs.server, &programs.floor] {
         ensure!(program.exists(), "{} is not there", program.display());
     }
-    println!("load average {}", load_average()?);
-    println!("{:<44} {:>10} {:>10} {:>8}   {}", "", "ours", "floor", "ratio", "lowest – highest ratio");
-    let (unsynced, _, _) = bulk(paths, false)?;
+    println!("load average {:.2}", load_average()?);
+    println!("{:<44} {:>10} {:>10} {:>8}   {}", "", "ours", "floor", "ratio", "95 % of the ratio");
+    let (unsynced, _, _) = bulk(programs, directory, false)?;
     row("produce, no sync, CPU-s/GB", &unsynced.cpu);
     row("produce, no sync, MB/s", &unsynced.rate);
-    let (synced, fetched, single) = bulk(paths, true)?;
+    let (synced, fetched, single) = bulk(programs, directory, true)?;
     row("produce, synced before ack, CPU-s/GB", &synced.cpu);
     row("produce, synced before ack, MB/s", &synced.rate);
     row("fetch from cache, CPU-s/GB", &fetched.cpu);
     row("fetch from cache, MB/s", &fetched.rate);
     row("one durable record, p50 µs", &single.median);
     row("one durable record, p99 µs", &single.tail);
-    let starts = starts(paths)?;
+    let starts = starts(programs, directory)?;
     println!("{:<44} {:>10.1}", "exec to first acknowledged record, ms", median(&starts.milliseconds));
     println!("{:<44} {:>10.1}", "resident when idle after it, MiB", median(&starts.resident_mib));
-    println!("load average {}", load_average()?);
+    println!("load average {:.2}", load_average()?);
     Ok(())
+}
+
+/// Figures for the same load, one from each system, taken next to each other.
+#[derive(Default)]
+struct Pairs {
+    ours: Samples,
+    floor: Samples,
+}
+
+impl Pairs {
+    fn add(&mut self, ours: f64, floor: f64) {
+        self.ours.add(ours);
+        self.floor.add(floor);
+    }
 }
 
 #[derive(Default)]
@@ -82,11 +89,10 @@ struct Figures {
 }
 
 /// Produces and fetches in turns on both brokers; with syncs, also one record at a time.
-fn bulk(paths: &Paths, sync: bool) -> Result<(Bulk, Bulk, Single)> {
-    let ours = Kind::Server { program: &paths.server, sync: if sync { "commit" } else { "interval" } };
-    let floor = Kind::Floor { program: &paths.floor, sync, file_mib: FLOOR_FILE_MIB };
-    let ours = Broker::start(&ours, paths.directory.join("ours"))?;
-    let floor = Broker::start(&floor, paths.directory.join("floor"))?;
+fn bulk(programs: &Programs, directory: &Path, sync: bool) -> Result<(Bulk, Bulk, Single)> {
+    let (ours, floor) = if sync { (Peer::Ours, Peer::Floor) } else { (Peer::OursUnsynced, Peer::FloorUnsynced) };
+    let ours = Broker::start(programs, ours, directory.join("ours"))?;
+    let floor = Broker::start(programs, floor, directory.join("floor"))?;
     let (mut produced, mut fetched, mut single) = (Bulk::default(), Bulk::default(), Single::default());
     for pair in 0..PAIRS {
         let topic = format!("bench-{pair}");
@@ -113,10 +119,10 @@ fn bulk(paths: &Paths, sync: bool) -> Result<(Bulk, Bulk, Single)> {
 fn one(broker: &Broker, topic: &str, sync: bool, has_topics: bool) -> Result<Figures> {
     let mut client = Client::connect(broker.port)?;
     if has_topics {
-        client.create_topic(topic)?;
+        client.create_topic(topic, 1, &[])?;
     }
     let mut template = encode::produce(topic, RECORDS, RECORD_BYTES);
-    prefault();
+    prefault(PREFAULT_BYTES);
     client.produce(topic, &mut template, WARM_UP_BATCHES, IN_FLIGHT).context("warming up")?;
     let before = broker.cpu_seconds()?;
     let produced = client.produce(topic, &mut template, BATCHES, IN_FLIGHT).context("producing")?;
@@ -167,14 +173,13 @@ struct Starts {
 }
 
 /// From exec on an empty directory to the first record that is acknowledged, on a topic that has to be created.
-fn starts(paths: &Paths) -> Result<Starts> {
-    let kind = Kind::Server { program: &paths.server, sync: "commit" };
+fn starts(programs: &Programs, directory: &Path) -> Result<Starts> {
     let mut starts = Starts { milliseconds: Vec::new(), resident_mib: Vec::new() };
     for number in 0..STARTS {
         let started = Instant::now();
-        let broker = Broker::launch(&kind, paths.directory.join(format!("start-{number}")))?;
+        let broker = Broker::launch(programs, Peer::Ours, directory.join(format!("start-{number}")))?;
         broker.wait()?;
-        Client::connect(broker.port)?.create_topic("first")?;
+        Client::connect(broker.port)?.create_topic("first", 1, &[])?;
         starts.milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         std::thread::sleep(Duration::from_secs(1));
         starts.resident_mib.push(broker.resident_mib()?);
@@ -183,26 +188,11 @@ fn starts(paths: &Paths) -> Result<Starts> {
 }
 
 fn row(what: &str, pairs: &Pairs) {
-    let (low, high) = pairs.spread();
-    let digits = if pairs.ours() < 10.0 { 3 } else { 1 };
+    let (ours, floor) = (pairs.ours.middle().median, pairs.floor.middle().median);
+    let ratio = middle(&pairs.ours.over(&pairs.floor));
+    let digits = if ours < 10.0 { 3 } else { 1 };
     println!(
-        "{what:<44} {:>10.digits$} {:>10.digits$} {:>8.2}   {low:.2} – {high:.2}",
-        pairs.ours(),
-        pairs.floor(),
-        pairs.ratio()
+        "{what:<44} {ours:>10.digits$} {floor:>10.digits$} {:>8.2}   {:.2} – {:.2}",
+        ratio.median, ratio.low, ratio.high
     );
-}
-
-/// Touches memory and gives it back, so that the run after it finds pages that are there.
-fn prefault() {
-    let mut memory = vec![0u8; PREFAULT_BYTES];
-    for page in memory.chunks_mut(4096) {
-        page[0] = 1;
-    }
-    std::hint::black_box(&memory);
-}
-
-fn load_average() -> Result<String> {
-    let text = std::fs::read_to_string(Path::new("/proc/loadavg"))?;
-    Ok(text.split_whitespace().next().context("empty loadavg")?.to_owned())
 }

@@ -1,19 +1,53 @@
-//! `cargo xtask bench`: builds what is measured as it is shipped to users, and hands over to `chronik-bench`.
+//! `cargo xtask bench`: builds what is measured as it is shipped to users, fetches what it is measured beside, and hands
+//! over to `chronik-bench`.
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
-use crate::process::{cache, cargo, run as step};
+use crate::prepare;
+use crate::process::{cache, cargo, root, run as step};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    if arguments != ["quick"] {
-        bail!("usage: cargo xtask bench quick");
-    }
-    step("building", cargo().args(["build", "--release", "--package", "chronik-cli", "--package", "chronik-bench"]))?;
-    let cache = cache();
-    let programs = cache.with_file_name("release");
+    let (profile, folder) = if is_quick(arguments) { ("release", "release") } else { ("dist", "dist") };
+    let packages = ["--package", "chronik-cli", "--package", "chronik-bench"];
+    step("building", cargo().args(["build", "--profile", profile]).args(packages))?;
+    let programs = cache().with_file_name(folder);
     let mut bench = Command::new(programs.join("chronik-bench"));
-    bench.arg("quick").arg(programs.join("chronik-server")).arg(programs.join("floor")).arg(cache.join("bench"));
-    step("measuring", &mut bench)
+    bench.current_dir(root());
+    bench.arg("--server").arg(programs.join("chronik-server"));
+    bench.arg("--floor").arg(programs.join("floor"));
+    bench.arg("--directory").arg(cache().join("bench"));
+    bench.arg("--commit").arg(commit()?);
+    if !is_quick(arguments) {
+        bench.arg("--kafka-jars").arg(prepare::kafka_jars()?);
+        bench.arg("--librdkafka").arg(librdkafka()?);
+    }
+    step("measuring", bench.args(arguments))
+}
+
+/// For work on the server itself: no peers to fetch, and a build that takes seconds.
+fn is_quick(arguments: &[String]) -> bool {
+    arguments == ["quick"]
+}
+
+/// The library inside the pinned Python client.
+fn librdkafka() -> Result<PathBuf> {
+    let python = prepare::python()?;
+    let find = "import glob, os, confluent_kafka as c; \
+                print(glob.glob(os.path.dirname(c.__file__) + '/../confluent_kafka.libs/librdkafka*.so*')[0])";
+    let output = Command::new(python).args(["-c", find]).output()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    path.canonicalize().context("the Python client carries no librdkafka")
+}
+
+/// The commit of the tree, with a `+` when files differ from it.
+fn commit() -> Result<String> {
+    let git = |arguments: &[&str]| -> Result<String> {
+        let output = Command::new("git").current_dir(root()).args(arguments).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Ok(git(&["rev-parse", "--short", "HEAD"])? + if changed.is_empty() { "" } else { "+" })
 }

@@ -18,8 +18,11 @@ cargo xtask <command>
         --list        name the end-to-end cases and stop
         --against     run the cases against Apache Kafka instead, to see that they ask for what Kafka does
 
+  bench [FIGURE]… [--list] [--small]
+        What the server costs and how fast it is, beside Apache Kafka and the floor broker in the same run: all figures
+        (about a quarter of an hour), or those named. --list names them, --small tries them in sizes that mean nothing.
   bench quick
-        What a gigabyte produced and fetched costs the server, beside the floor broker in the same run. Two or three minutes.
+        Only what a gigabyte produced and fetched costs, beside the floor broker alone. A minute or two.
 
   tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
