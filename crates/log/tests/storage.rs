@@ -108,3 +108,34 @@ fn segments_roll_and_go_with_the_log_start() {
     storage.upkeep(70, true).unwrap();
     assert!(!folder.exists());
 }
+
+/// Descriptors of this process that lie below `directory`.
+fn descriptors_below(directory: &std::path::Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    targets.filter(|target| target.starts_with(directory)).count()
+}
+
+#[test]
+fn a_checkpoint_of_many_logs_does_not_keep_their_files_open() {
+    const LOGS: i32 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = StorageOptions::new(directory.path());
+    options.disk_reserve_bytes = 0;
+    options.open_files_max = 8;
+    let (storage, _) = Storage::open(Arc::new(RealDisk), options, 0).unwrap();
+    for partition in 0..LOGS {
+        let log = storage.create(LogId { topic: TopicId([7; 16]), partition }, LogConfig::default()).unwrap();
+        log.append(batch(&["a"]).as_valid(), at(1)).unwrap();
+    }
+    let before = descriptors_below(&directory.path().canonicalize().unwrap());
+    storage.upkeep(2, true).unwrap();
+    let after = descriptors_below(&directory.path().canonicalize().unwrap());
+    assert!(after <= before + 20, "{before} descriptors before the checkpoint, {after} after it");
+    drop(storage);
+    let (storage, recovered) = open(directory.path());
+    assert_eq!(recovered.entries, 0);
+    for partition in 0..LOGS {
+        assert_eq!(storage.log(LogId { topic: TopicId([7; 16]), partition }).unwrap().log_end_offset(), 1);
+    }
+}

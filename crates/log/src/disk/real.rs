@@ -6,8 +6,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
+use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, OFlags};
 
 use super::{BLOCK_BYTES, Disk, DiskFile, DiskSpace, FileHandle, OpenMode};
@@ -19,6 +22,11 @@ const BUFFERS_MAX: usize = 1024;
 const LARGE_BYTES: usize = 256 << 10;
 /// What is written past it at once; a multiple of a block.
 const BOUNCE_BYTES: usize = 1 << 20;
+
+/// How many steps are taken at a time, at most, and how many each thread should find for itself to be worth its start.
+/// File systems put what waits for them at once into one commit of their journal.
+const THREADS_MAX: usize = 8;
+const STEPS_PER_THREAD: usize = 4;
 
 /// Files by way of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
@@ -58,6 +66,18 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
+    fn for_each(&self, count: usize, step: &(dyn Fn(usize) -> io::Result<()> + Sync)) -> Result<(), (usize, io::Error)> {
+        let steps = Steps { count, step, next: AtomicUsize::new(0), failed: Mutex::new(None) };
+        thread::scope(|scope| {
+            for _helper in 1..(count / STEPS_PER_THREAD).min(THREADS_MAX) {
+                // A system that has no thread to give leaves more to this one.
+                let _ = thread::Builder::new().name("sync".to_owned()).spawn_scoped(scope, || steps.work());
+            }
+            steps.work();
+        });
+        steps.failed.into_inner().map_or(Ok(()), Err)
+    }
+
     fn space(&self, path: &Path) -> io::Result<DiskSpace> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(DiskSpace {
@@ -70,6 +90,29 @@ impl Disk for RealDisk {
         let file = writable().open(path)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
+    }
+}
+
+/// Steps that several threads share.
+struct Steps<'a> {
+    count: usize,
+    step: &'a (dyn Fn(usize) -> io::Result<()> + Sync),
+    next: AtomicUsize,
+    failed: Mutex<Option<(usize, io::Error)>>,
+}
+
+impl Steps<'_> {
+    fn work(&self) {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.count {
+                return;
+            }
+            if let Err(error) = (self.step)(index) {
+                self.next.store(self.count, Ordering::Relaxed);
+                self.failed.lock().get_or_insert((index, error));
+            }
+        }
     }
 }
 
@@ -381,5 +424,24 @@ mod tests {
         file.write_at(&[IoSlice::new(&second)], 0).unwrap();
         file.read_at(&mut read, 0).unwrap();
         assert!(read == second);
+    }
+
+    #[test]
+    fn every_step_is_taken_once_and_an_error_comes_with_its_number() {
+        for count in [0, 1, 7, 1000] {
+            let taken: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+            let done = RealDisk.for_each(count, &|index| {
+                taken[index].fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            });
+            assert!(done.is_ok() && taken.iter().all(|times| times.load(Ordering::Relaxed) == 1), "of {count}");
+        }
+        let taken = AtomicUsize::new(0);
+        let failed = RealDisk.for_each(1_000_000, &|index| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            if index == 20 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        });
+        assert!(matches!(failed, Err((20, error)) if error.kind() == io::ErrorKind::StorageFull));
+        assert!(taken.into_inner() < 1_000_000);
     }
 }

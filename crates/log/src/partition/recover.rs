@@ -250,18 +250,15 @@ pub(crate) struct Captured {
 /// Syncs all that the rows of `captured` speak of: files first, then the directories that name them, innermost first.
 pub(crate) fn sync_captured<'a>(captured: impl Iterator<Item = &'a Captured> + Clone, shared: &Shared) -> Result<(), UpkeepError> {
     let disk = shared.disk.as_ref();
-    for segment in captured.clone().flat_map(|captured| &captured.segments) {
-        let synced = segment.sync(disk);
-        synced.map_err(|error| shared.upkeep_error("syncing", segment.path(), error))?;
-    }
+    let segments: Vec<_> = captured.clone().flat_map(|captured| &captured.segments).collect();
+    let synced = disk.for_each(segments.len(), &|index| segments[index].sync(disk));
+    synced.map_err(|(index, error)| shared.upkeep_error("syncing", segments[index].path(), error))?;
     let mut directories: Vec<_> = captured.filter_map(|captured| captured.directory.clone()).collect();
     for _partition_topic_all in 0..3 {
         directories.sort_unstable();
         directories.dedup();
-        for directory in &directories {
-            let synced = disk.sync_directory(directory);
-            synced.map_err(|error| shared.upkeep_error("syncing", directory, error))?;
-        }
+        let synced = disk.for_each(directories.len(), &|index| disk.sync_directory(&directories[index]));
+        synced.map_err(|(index, error)| shared.upkeep_error("syncing", &directories[index], error))?;
         directories.iter_mut().for_each(|directory| {
             directory.pop();
         });

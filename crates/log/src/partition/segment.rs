@@ -152,12 +152,23 @@ impl Segment {
     }
 
     /// Makes what was written durable. The index of a segment that is still written is not worth a sync: should it
-    /// be lost, it is rebuilt.
+    /// be lost, it is rebuilt. Files that were closed are closed again: a checkpoint of ten thousand logs must not hold
+    /// the descriptors of all of them.
     pub(crate) fn sync(&self, disk: &dyn Disk) -> io::Result<()> {
-        if self.sealed.lock().is_some() {
-            self.index(disk)?.sync()?;
+        let were_open = self.files.lock().is_some();
+        let synced = self.sync_files(disk);
+        if !were_open {
+            self.close();
         }
-        self.data(disk)?.sync()
+        synced
+    }
+
+    fn sync_files(&self, disk: &dyn Disk) -> io::Result<()> {
+        let (data, index) = self.files(disk)?;
+        if self.sealed.lock().is_some() {
+            index.sync()?;
+        }
+        data.sync()
     }
 
     pub(crate) fn sync_index(&self, disk: &dyn Disk) -> io::Result<()> {
