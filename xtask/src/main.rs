@@ -1,6 +1,7 @@
 //! The chores: `cargo xtask test` runs everything that proves this tree, `cargo xtask bench` measures it.
 
 mod bench;
+mod conformance;
 mod prepare;
 mod process;
 mod test;
@@ -24,6 +25,13 @@ cargo xtask <command>
   bench quick
         Only what a gigabyte produced and fetched costs, beside the floor broker alone. A minute or two.
 
+  conformance [SUITE]… [TEST]… [--against chronik|kafka] [--subset] [--record] [--page] [--list] [--jobs N]
+        Suites that others wrote for their own clients, and whether they end as the lists in tests/conformance say.
+        TEST       a test's name, a part of it or a pattern
+        --subset   the short run that is part of `cargo xtask test`
+        --record   write what was seen into the lists, and docs/compatibility.md anew
+        --page     write docs/compatibility.md from the lists, and nothing else
+
   tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
 
@@ -32,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&arguments[1..]),
         Some("bench") => bench::run(&arguments[1..]),
+        Some("conformance") => conformance::run(&arguments[1..]),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");

@@ -73,7 +73,7 @@ fn kgo_tests() -> Result<PathBuf> {
 }
 
 /// The server, as the unit tests are built: with assertions, and nothing to compile twice.
-fn server() -> Result<PathBuf> {
+pub(crate) fn server() -> Result<PathBuf> {
     run("building chronik-server", cargo().args(["build", "--package", "chronik-cli"]))?;
     let target = cache();
     Ok(target.parent().expect("the cache lies in the target directory").join("debug/chronik-server"))

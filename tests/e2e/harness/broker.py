@@ -12,7 +12,9 @@ from pathlib import Path
 from harness import wire
 
 # Below the range that the system takes outgoing ports from, so that no client socket sits on one of them.
-PORTS = range(21200, 21500)
+# E2E_PORTS (`FIRST-LAST`) moves it, for two runs on one machine that shall not meet.
+FIRST_PORT, LAST_PORT = map(int, os.environ.get("E2E_PORTS", "21200-21499").split("-"))
+PORTS = range(FIRST_PORT, LAST_PORT + 1)
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0

@@ -1,0 +1,1 @@
+"""What the suites have in common: brokers, lists of outcomes, the gate, the page."""
