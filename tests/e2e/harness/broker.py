@@ -50,6 +50,7 @@ class Broker:
     """One broker on loopback. Data outlive `kill` and `stop`; `start` comes back on them, on the same port."""
 
     def __init__(self, directory, settings=None):
+        """Settings go by Kafka's names; `advertised.listeners`, whatever its value, fixes the one listener as what is told."""
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -60,6 +61,10 @@ class Broker:
     @property
     def bootstrap(self):
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def node_id(self):
+        return int(self.settings.get("node.id", 1))
 
     @property
     def data_dir(self):
@@ -133,6 +138,10 @@ class Broker:
         return "\n".join(text.splitlines()[-lines:])
 
 
+# Kafka's names for what our server is told by names of its own.
+OWN_NAMES = ("node.id", "advertised.listeners")
+
+
 class Chronik(Broker):
     """Our own server."""
 
@@ -146,8 +155,11 @@ class Chronik(Broker):
         self.disk_mib = disk_mib
 
     def _prepare(self):
-        lines = ["[node.addresses]", f'kafka = "{self.bootstrap}"', "[kafka]"]
-        lines += [f'"{name}" = {toml_value(value)}' for name, value in self.settings.items()]
+        lines = [f"node_id = {self.node_id}", "[node.addresses]", f'kafka = "{self.bootstrap}"']
+        if "advertised.listeners" in self.settings:
+            lines += ["[node.advertise]", f'kafka = "{self.bootstrap}"']
+        lines += ["[kafka]"]
+        lines += [f'"{name}" = {toml_value(value)}' for name, value in self.settings.items() if name not in OWN_NAMES]
         if self.storage:
             lines += ["[storage]"] + [f"{name} = {toml_value(value)}" for name, value in self.storage.items()]
         (self.directory / "chronik.toml").write_text("\n".join(lines) + "\n")
@@ -183,10 +195,9 @@ class Kafka(Broker):
     def _prepare(self):
         properties = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "node.id": str(self.node_id),
+            "controller.quorum.voters": f"{self.node_id}@127.0.0.1:{self.controller_port}",
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(self.data_dir),
@@ -196,6 +207,7 @@ class Kafka(Broker):
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             **self.settings,
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
         }
         path = self.directory / "server.properties"
         path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
