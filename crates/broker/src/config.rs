@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 
 /// Everything that a node needs to know before it opens its files and ports.
 #[derive(Clone, Debug)]
@@ -52,6 +52,13 @@ pub enum SyncPolicy {
     Commit,
     /// After it is written; the sync follows within `sync_interval_ms`. Kafka's own habit.
     Interval,
+}
+
+impl Config {
+    /// The data directory from the root on, as clients are told of it.
+    pub(crate) fn absolute_data_dir(&self) -> PathBuf {
+        absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone())
+    }
 }
 
 impl Default for Config {

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tracing::info;
 
 use crate::api::fetch::sessions::FetchSessions;
-use crate::config::{Config, SyncPolicy};
+use crate::config::{Advertise, Config, SyncPolicy};
 use crate::coordinator::Coordinator;
 use crate::metadata::Metadata;
 use crate::net::listener;
@@ -163,6 +163,8 @@ pub(crate) fn bring_up(mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener
     let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
     let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
     config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
+    let told = told_at_start(&config, &listening);
+    config.kafka.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;
     let metadata = Metadata::load(&storage, &config, &settings, &identity)?;
     let ready = Ready {
@@ -195,6 +197,22 @@ pub(crate) fn bring_up(mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener
     });
     node.metadata.take_lead(&node)?;
     Ok((node, listeners, ready))
+}
+
+/// By Kafka's names, what the node was told by our own: who asks for its configs finds it there.
+fn told_at_start(config: &Config, listening: &[SocketAddr]) -> Vec<(&'static str, String)> {
+    let listeners: Vec<_> = listening.iter().map(|address| format!("PLAINTEXT://{address}")).collect();
+    let mut told = vec![
+        ("broker.id", config.node_id.to_string()),
+        ("listeners", listeners.join(",")),
+        ("log.dirs", config.absolute_data_dir().to_string_lossy().into_owned()),
+        ("node.id", config.node_id.to_string()),
+        ("process.roles", "broker,controller".to_owned()),
+    ];
+    if let Advertise::Fixed { host, port } = &config.advertise {
+        told.push(("advertised.listeners", format!("PLAINTEXT://{host}:{port}")));
+    }
+    told
 }
 
 fn storage_options(config: &Config, settings: &Settings) -> StorageOptions {

@@ -5,8 +5,6 @@
 //!
 //! KIP-113.
 
-use std::path::absolute;
-
 use chronik_state::ids::LogId;
 use chronik_state::metadata::Topic;
 use chronik_wire::messages::describe_log_dirs_response::{
@@ -38,9 +36,9 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     request.reply(&message!(DescribeLogDirsResponse { results: vec![result] }))
 }
 
-fn directory(node: &Node) -> StrBytes {
-    let path = absolute(&node.config.data_dir).unwrap_or_else(|_| node.config.data_dir.clone());
-    path.to_string_lossy().into_owned().into()
+/// The one directory, as clients are told of it.
+pub(crate) fn directory(node: &Node) -> StrBytes {
+    node.config.absolute_data_dir().to_string_lossy().into_owned().into()
 }
 
 fn topics(node: &Node, body: &DescribeLogDirsRequest) -> Vec<DescribeLogDirsTopic> {

@@ -4,8 +4,8 @@
 //! decided what a client is told.
 
 use chronik_log::{AppendError, ReadError};
-use chronik_state::group::GroupError;
 use chronik_state::fetch_session::FetchSessionError;
+use chronik_state::group::GroupError;
 use chronik_state::metadata::MetadataError;
 use chronik_state::partition::producers::ProducerError;
 use chronik_wire::ErrorCode;
@@ -60,6 +60,11 @@ impl From<MetadataError> for Failure {
             MetadataError::BrokerIdNotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
             MetadataError::StaleBrokerEpoch(_) => ErrorCode::StaleBrokerEpoch,
             MetadataError::InconsistentClusterId(_) => ErrorCode::InconsistentClusterId,
+            MetadataError::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+            MetadataError::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+            MetadataError::EligibleLeadersNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
+            // Said without a word, as Kafka does.
+            MetadataError::NoReassignmentInProgress => return ErrorCode::NoReassignmentInProgress.into(),
         };
         Failure { code, message: Some(error.to_string()) }
     }
@@ -89,7 +94,9 @@ impl From<SubmitError> for Failure {
 fn producer(error: &ProducerError) -> ErrorCode {
     match error {
         ProducerError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        ProducerError::OutOfOrderSequence { .. } | ProducerError::NewEpochNotAtZero { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerError::OutOfOrderSequence { .. } | ProducerError::NewEpochNotAtZero { .. } => {
+            ErrorCode::OutOfOrderSequenceNumber
+        }
         ProducerError::Malformed { .. } => ErrorCode::InvalidRecord,
         ProducerError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
     }

@@ -31,6 +31,8 @@ pub(crate) use serves;
 /// All that is served, Produce apart: its requests never become messages (`api/produce.rs`).
 const TABLE: &[&Api] = &[
     &api::alter_configs::API,
+    &api::alter_partition_reassignments::API,
+    &api::alter_replica_log_dirs::API,
     &api::api_versions::API,
     &api::create_partitions::API,
     &api::create_topics::API,
@@ -41,7 +43,9 @@ const TABLE: &[&Api] = &[
     &api::describe_configs::API,
     &api::describe_groups::API,
     &api::describe_log_dirs::API,
+    &api::describe_quorum::API,
     &api::describe_topic_partitions::API,
+    &api::elect_leaders::API,
     &api::fetch::API,
     &api::find_coordinator::API,
     &api::heartbeat::API,
@@ -52,6 +56,7 @@ const TABLE: &[&Api] = &[
     &api::list_config_resources::API,
     &api::list_groups::API,
     &api::list_offsets::API,
+    &api::list_partition_reassignments::API,
     &api::metadata::API,
     &api::offset_commit::API,
     &api::offset_delete::API,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chronik_log::records::BatchBuilder;
 use chronik_log::{Append, AppendError, PartitionLog, SyncClass};
-use chronik_state::ids::{LeaderEpoch, TimestampMs};
+use chronik_state::ids::{LeaderEpoch, Offset, TimestampMs};
 use chronik_state::metadata::record::Record;
 use chronik_state::metadata::{Controller, Decision, Image};
 use thiserror::Error;
@@ -41,6 +41,17 @@ pub(crate) struct Metadata {
     producer_ids: producer_ids::ProducerIds,
 }
 
+/// See [`Metadata::reached`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// In which term this node decides.
+    pub(crate) term: LeaderEpoch,
+    /// The offset that the next record gets.
+    pub(crate) log_end_offset: Offset,
+    /// Everything below is committed.
+    pub(crate) high_watermark: Offset,
+}
+
 /// Why a change did not happen. Nothing of it is in the log.
 #[derive(Debug, Error)]
 pub(crate) enum SubmitError {
@@ -54,6 +65,15 @@ impl Metadata {
     /// All that is committed and applied. It never changes; ask again for a newer one.
     pub(crate) fn image(&self) -> Arc<Image> {
         self.image.load_full()
+    }
+
+    /// How far the metadata log has come.
+    pub(crate) fn reached(&self) -> Reached {
+        Reached {
+            term: self.term,
+            log_end_offset: self.log.log_end_offset(),
+            high_watermark: self.log.high_watermark(),
+        }
     }
 
     /// Decides, makes it durable, applies and publishes it, and only then answers.
@@ -101,10 +121,8 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 fn append(log: &PartitionLog, term: LeaderEpoch, records: &[Record]) -> Result<Position, AppendError> {
     let now_ms = now_ms();
     let batch = batch(records, now_ms);
-    let appended = log.append(
-        batch.as_valid(),
-        Append { leader_epoch: term, now_ms, sync: SyncClass::Commit, privileged: true },
-    )?;
+    let appended =
+        log.append(batch.as_valid(), Append { leader_epoch: term, now_ms, sync: SyncClass::Commit, privileged: true })?;
     log.note_high_watermark(appended.last_offset + 1);
     Ok(Position { lsn: appended.lsn, durable: true })
 }

@@ -26,6 +26,8 @@ fn configs() {
         asker.ask("of a topic that does not exist", &describe_configs(TOPIC, "nope", None), [1, 4]).await;
         asker.ask("of one that cannot", &describe_configs(TOPIC, "bad name", None), [1, 4]).await;
         asker.ask("of the broker", &describe_configs(BROKER, "1", Some(&["num.partitions", "nonsense"])), [1, 4]).await;
+        let told = Some(&["broker.id", "node.id", "process.roles"][..]);
+        asker.ask("what the broker was told at its start", &describe_configs(BROKER, "1", told), [4]).await;
         asker.ask("of another broker", &describe_configs(BROKER, "9", None), [4]).await;
         asker.ask("of a broker without a number", &describe_configs(BROKER, "x", None), [4]).await;
         asker.ask("of a kind that is none", &describe_configs(77, "x", None), [4]).await;

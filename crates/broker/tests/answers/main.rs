@@ -12,5 +12,6 @@ mod metadata;
 mod node;
 mod offsets;
 mod records;
+mod replicas;
 mod requests;
 mod topics;

@@ -215,3 +215,63 @@ pub(crate) fn init_producer_id(
         producer_epoch,
     })
 }
+
+pub(crate) fn elect(election_type: i8, topics: Option<&[(&str, &[i32])]>) -> ElectLeadersRequest {
+    let topic_partitions = topics.map(|topics| {
+        let topics = topics.iter().map(|(topic, partitions)| {
+            message!(elect_leaders_request::TopicPartitions { topic: (*topic).into(), partitions: partitions.to_vec() })
+        });
+        topics.collect()
+    });
+    message!(ElectLeadersRequest { election_type, topic_partitions, timeout_ms: 5000 })
+}
+
+/// Topic, partition, its replicas to be; none to call off what is under way.
+pub(crate) fn reassign(partitions: &[(&str, i32, Option<&[i32]>)]) -> AlterPartitionReassignmentsRequest {
+    let topics = partitions.iter().map(|(name, partition_index, replicas)| {
+        let partition = message!(alter_partition_reassignments_request::ReassignablePartition {
+            partition_index: *partition_index,
+            replicas: replicas.map(<[i32]>::to_vec),
+        });
+        message!(alter_partition_reassignments_request::ReassignableTopic {
+            name: (*name).into(),
+            partitions: vec![partition],
+        })
+    });
+    message!(AlterPartitionReassignmentsRequest { timeout_ms: 5000, topics: topics.collect() })
+}
+
+pub(crate) fn list_reassignments(topics: Option<&[(&str, &[i32])]>) -> ListPartitionReassignmentsRequest {
+    let topics = topics.map(|topics| {
+        let topics = topics.iter().map(|(name, partitions)| {
+            message!(list_partition_reassignments_request::ListPartitionReassignmentsTopics {
+                name: (*name).into(),
+                partition_indexes: partitions.to_vec(),
+            })
+        });
+        topics.collect()
+    });
+    message!(ListPartitionReassignmentsRequest { timeout_ms: 5000, topics })
+}
+
+/// Directory, topic, partitions to be there.
+pub(crate) fn move_to_log_dir(moves: &[(&str, &str, &[i32])]) -> AlterReplicaLogDirsRequest {
+    let dirs = moves.iter().map(|(path, topic, partitions)| {
+        let topic = message!(alter_replica_log_dirs_request::AlterReplicaLogDirTopic {
+            name: (*topic).into(),
+            partitions: partitions.to_vec(),
+        });
+        message!(alter_replica_log_dirs_request::AlterReplicaLogDir { path: (*path).into(), topics: vec![topic] })
+    });
+    message!(AlterReplicaLogDirsRequest { dirs: dirs.collect() })
+}
+
+pub(crate) fn describe_quorum(topics: &[(&str, &[i32])]) -> DescribeQuorumRequest {
+    let topics = topics.iter().map(|(topic, partitions)| {
+        let partitions = partitions.iter().map(|partition_index| {
+            message!(describe_quorum_request::PartitionData { partition_index: *partition_index })
+        });
+        message!(describe_quorum_request::TopicData { topic_name: (*topic).into(), partitions: partitions.collect() })
+    });
+    message!(DescribeQuorumRequest { topics: topics.collect() })
+}

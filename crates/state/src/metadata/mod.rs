@@ -14,6 +14,7 @@ mod image;
 mod placement;
 mod producer_ids;
 pub mod record;
+mod replicas;
 mod shared_map;
 pub mod topic_name;
 mod topics;
@@ -27,6 +28,7 @@ pub use alter_configs::{
 pub use brokers::{BrokerRegistration, ClusterStart};
 pub use image::{Image, Partition, Topic};
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
+pub use replicas::{ElectionType, Reassignment};
 pub use shared_map::SharedMap;
 pub use topics::{
     CreatableTopic, CreatePartitions, CreateTopics, CreatedTopic, PartitionAssignment, TopicKey, TopicPartitions,
@@ -86,6 +88,18 @@ pub enum MetadataError {
     /// INCONSISTENT_CLUSTER_ID: the data belongs to another cluster.
     #[error("{0}")]
     InconsistentClusterId(String),
+    /// ELECTION_NOT_NEEDED: who should lead does.
+    #[error("Leader election not needed for topic partition.")]
+    ElectionNotNeeded,
+    /// PREFERRED_LEADER_NOT_AVAILABLE
+    #[error("The preferred leader was not available.")]
+    PreferredLeaderNotAvailable,
+    /// ELIGIBLE_LEADERS_NOT_AVAILABLE
+    #[error("Eligible topic partition leaders are not available.")]
+    EligibleLeadersNotAvailable,
+    /// NO_REASSIGNMENT_IN_PROGRESS
+    #[error("No partition reassignment is in progress.")]
+    NoReassignmentInProgress,
 }
 
 /// What the node that decides was started with.

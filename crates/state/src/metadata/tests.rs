@@ -97,6 +97,72 @@ fn three_nodes_get_three_leaders_each() {
     }
 }
 
+/// A topic of one partition on brokers 1 to 3, with this in-sync set and leader, of which only `alive` are not fenced.
+fn led_by(in_sync: &[BrokerId], leader: BrokerId, alive: &[BrokerId]) -> Controller {
+    let mut controller = controller();
+    register(&mut controller, 2, 1);
+    register(&mut controller, 3, 1);
+    create(&mut controller, CreatableTopic { replication_factor: 3, ..topic("t", 1, 1) }).unwrap();
+    controller.apply(&Record::PartitionChange(PartitionChangeRecord {
+        topic_id: topic_id(1),
+        partition: 0,
+        in_sync: in_sync.to_vec(),
+        leader,
+        leader_epoch: 4,
+        partition_epoch: 1,
+    }));
+    for id in (1..=3).filter(|id| !alive.contains(id)) {
+        let broker = BrokerRecord::clone(controller.image().broker(id).unwrap());
+        controller.apply(&Record::Broker(BrokerRecord { fenced: true, ..broker }));
+    }
+    controller
+}
+
+/// Leader, leader epoch and in-sync set after the election.
+fn elected(
+    mut controller: Controller,
+    election: ElectionType,
+) -> Result<(BrokerId, i32, Vec<BrokerId>), MetadataError> {
+    let decision = controller.elect_leaders(election, &[("t".into(), 0)]);
+    carry_out(&mut controller, decision).remove(0)?;
+    let partition = controller.image().partition(topic_id(1), 0).unwrap();
+    Ok((partition.leader, partition.leader_epoch, partition.in_sync.to_vec()))
+}
+
+#[test]
+fn the_preferred_replica_is_elected_when_it_is_in_sync_and_alive() {
+    use ElectionType::Preferred;
+    assert_eq!(elected(led_by(&[1, 2], 2, &[1, 2, 3]), Preferred), Ok((1, 5, vec![1, 2])));
+    assert_eq!(elected(led_by(&[1, 2], 1, &[1, 2, 3]), Preferred), Err(MetadataError::ElectionNotNeeded));
+    let unavailable = Err(MetadataError::PreferredLeaderNotAvailable);
+    assert_eq!(elected(led_by(&[2, 3], 2, &[1, 2, 3]), Preferred), unavailable);
+    assert_eq!(elected(led_by(&[1, 2], 2, &[2, 3]), Preferred), unavailable);
+}
+
+#[test]
+fn an_unclean_election_takes_who_lives_only_where_nobody_is_in_sync() {
+    use ElectionType::Unclean;
+    assert_eq!(elected(led_by(&[2], 2, &[1, 2, 3]), Unclean), Err(MetadataError::ElectionNotNeeded));
+    assert_eq!(elected(led_by(&[2, 3], NO_LEADER, &[1, 3]), Unclean), Ok((3, 5, vec![2, 3])));
+    assert_eq!(elected(led_by(&[2], NO_LEADER, &[1, 3]), Unclean), Ok((1, 5, vec![1])));
+    assert_eq!(elected(led_by(&[2], NO_LEADER, &[]), Unclean), Err(MetadataError::EligibleLeadersNotAvailable));
+}
+
+#[test]
+fn an_assignment_that_is_there_is_taken_and_another_refused() {
+    let controller = led_by(&[1, 2, 3], 1, &[1, 2, 3]);
+    let wanted = |replicas: Option<&[BrokerId]>| {
+        let wanted = Reassignment { topic: "t".into(), partition: 0, replicas: replicas.map(<[BrokerId]>::to_vec) };
+        let decision = controller.reassign_partitions(&[wanted]);
+        assert_eq!(decision.records, []);
+        decision.reply.into_iter().next().unwrap()
+    };
+    assert_eq!(wanted(Some(&[1, 2, 3])), Ok(()));
+    assert_eq!(wanted(None), Err(MetadataError::NoReassignmentInProgress));
+    assert!(matches!(wanted(Some(&[2, 1])), Err(MetadataError::InvalidReplicaAssignment(_))));
+    assert!(matches!(wanted(Some(&[1, 4])), Err(MetadataError::InvalidReplicaAssignment(_))));
+}
+
 #[test]
 fn a_record_that_does_not_fit_changes_nothing() {
     let mut controller = controller();

@@ -191,7 +191,8 @@ impl Controller {
         Ok(assignments.to_vec())
     }
 
-    fn check_assignment(
+    /// May a partition have these replicas?
+    pub(crate) fn check_assignment(
         &self,
         partition: PartitionIndex,
         replicas: &[BrokerId],

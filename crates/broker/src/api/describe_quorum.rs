@@ -1,0 +1,76 @@
+//! DescribeQuorum (key 55): who decides upon the metadata, and how far each voter has followed. Versions 0 to 2.
+//!
+//! A single node is the only voter, and has followed itself to the end. Anything but the one partition of the metadata is
+//! UNKNOWN_TOPIC_OR_PARTITION.
+//!
+//! KIP-595, KIP-836 (times), KIP-853 (directories, and where to reach the voters: here the listener for clients).
+
+use chronik_state::metadata::topic_name::METADATA_TOPIC;
+use chronik_wire::messages::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
+use chronik_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
+use chronik_wire::{ErrorCode, StrBytes, Uuid, message};
+
+use crate::dispatch::table::serves;
+use crate::dispatch::{BadRequest, Reply, Request};
+use crate::node::now_ms;
+
+serves!(DescribeQuorum);
+
+async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
+    let body: DescribeQuorumRequest = request.decode()?;
+    let is_metadata = matches!(&body.topics[..], [topic]
+        if *topic.topic_name == *METADATA_TOPIC && matches!(&topic.partitions[..], [only] if only.partition_index == 0));
+    match is_metadata {
+        true => request.reply(&described(&request)),
+        false => request.reply(&unknown(&body, request.version())),
+    }
+}
+
+fn described(request: &Request<'_>) -> DescribeQuorumResponse {
+    let node = request.node();
+    let (id, reached) = (node.config.node_id, node.metadata.reached());
+    let mut voter = message!(ReplicaState { replica_id: id, log_end_offset: reached.log_end_offset });
+    if request.version() >= 1 {
+        voter.last_fetch_timestamp = now_ms();
+        voter.last_caught_up_timestamp = voter.last_fetch_timestamp;
+    }
+    let mut response = message!(DescribeQuorumResponse { error_message: no_text() });
+    if request.version() >= 2 {
+        let directory_id = node.metadata.image().broker(id).map(|broker| broker.directory_id).unwrap_or_default();
+        voter.replica_directory_id = Uuid::from_bytes(directory_id);
+        let (host, port) = node.advertised(request.connection);
+        let listener = message!(Listener { name: "PLAINTEXT".into(), host: host.into(), port });
+        response.nodes = vec![message!(Node { node_id: id, listeners: vec![listener] })];
+    }
+    let partition = message!(PartitionData {
+        error_message: no_text(),
+        leader_id: id,
+        leader_epoch: reached.term,
+        high_watermark: reached.high_watermark,
+        current_voters: vec![voter],
+    });
+    response.topics = vec![message!(TopicData { topic_name: METADATA_TOPIC.into(), partitions: vec![partition] })];
+    response
+}
+
+fn unknown(body: &DescribeQuorumRequest, version: i16) -> DescribeQuorumResponse {
+    let error = ErrorCode::UnknownTopicOrPartition;
+    let text =
+        if version >= 2 { "This server does not host this topic-partition.".into() } else { StrBytes::default() };
+    let topics = body.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            message!(PartitionData {
+                partition_index: partition.partition_index,
+                error_code: error.code(),
+                error_message: Some(text.clone()),
+            })
+        });
+        message!(TopicData { topic_name: topic.topic_name.clone(), partitions: partitions.collect() })
+    });
+    message!(DescribeQuorumResponse { error_message: no_text(), topics: topics.collect() })
+}
+
+/// Kafka sends no text here, not null.
+fn no_text() -> Option<StrBytes> {
+    Some(StrBytes::default())
+}

@@ -1,0 +1,114 @@
+//! Leaders are elected and replicas moved at an operator's word (KIP-183, KIP-460, KIP-455), refused in Kafka's words.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::ids::{BrokerId, PartitionIndex};
+use crate::metadata::image::{Partition, Topic};
+use crate::metadata::record::{NO_LEADER, PartitionChangeRecord, Record};
+use crate::metadata::{Controller, Decision, MetadataError};
+
+/// Whom an election may make leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElectionType {
+    /// The first replica of the assignment, if it is in sync.
+    Preferred,
+    /// Where there is no leader: a replica in sync, or else any that lives, whatever it misses.
+    Unclean,
+}
+
+/// Where a partition is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reassignment {
+    /// The topic's name.
+    pub topic: String,
+    /// Which partition.
+    pub partition: PartitionIndex,
+    /// Its brokers, the preferred leader first; none to call off what is under way.
+    pub replicas: Option<Vec<BrokerId>>,
+}
+
+impl Controller {
+    /// Elects leaders of partitions, named by topic and index. Answers stand in the order of the request.
+    pub fn elect_leaders(
+        &self,
+        election: ElectionType,
+        partitions: &[(String, PartitionIndex)],
+    ) -> Decision<Vec<Result<(), MetadataError>>> {
+        let mut records = Vec::new();
+        let elect = |(topic, index): &(String, PartitionIndex)| {
+            records.push(self.elect(election, topic, *index)?);
+            Ok(())
+        };
+        let reply = partitions.iter().map(elect).collect();
+        Decision { records, reply }
+    }
+
+    /// Moves partitions. Answers stand in the order of the request. As nothing copies records between brokers yet, the
+    /// one assignment that is accepted is the one that there is.
+    pub fn reassign_partitions(&self, wanted: &[Reassignment]) -> Decision<Vec<Result<(), MetadataError>>> {
+        Decision { records: Vec::new(), reply: wanted.iter().map(|wanted| self.reassign(wanted)).collect() }
+    }
+
+    fn elect(&self, election: ElectionType, name: &str, index: PartitionIndex) -> Result<Record, MetadataError> {
+        let unknown = MetadataError::UnknownTopicOrPartition;
+        let topic = self.image.topic(name).ok_or_else(|| unknown(format!("No such topic as {name}")))?;
+        let partition =
+            topic.partitions.get(&index).ok_or_else(|| unknown(format!("No such partition as {name}-{index}")))?;
+        let settled = match election {
+            ElectionType::Preferred => partition.replicas.first() == Some(&partition.leader),
+            ElectionType::Unclean => partition.leader != NO_LEADER,
+        };
+        if settled {
+            return Err(MetadataError::ElectionNotNeeded);
+        }
+        Ok(led_by(topic, index, partition, self.candidate(election, partition)?))
+    }
+
+    fn candidate(&self, election: ElectionType, partition: &Partition) -> Result<BrokerId, MetadataError> {
+        let lives = |id: &&BrokerId| self.image.is_active(**id);
+        let in_sync = |id: &&BrokerId| lives(id) && partition.in_sync.contains(id);
+        let (found, error) = match election {
+            ElectionType::Preferred => {
+                (partition.replicas.first().filter(in_sync), MetadataError::PreferredLeaderNotAvailable)
+            }
+            ElectionType::Unclean => (
+                partition.replicas.iter().find(in_sync).or_else(|| partition.replicas.iter().find(lives)),
+                MetadataError::EligibleLeadersNotAvailable,
+            ),
+        };
+        found.copied().ok_or(error)
+    }
+
+    fn reassign(&self, wanted: &Reassignment) -> Result<(), MetadataError> {
+        let Reassignment { topic: name, partition: index, replicas } = wanted;
+        let unknown = MetadataError::UnknownTopicOrPartition;
+        let topic = self.image.topic(name).ok_or_else(|| unknown(format!("Unable to find a topic named {name}.")))?;
+        let partition =
+            topic.partitions.get(index).ok_or_else(|| unknown(format!("Unable to find partition {name}:{index}.")))?;
+        let replicas = replicas.as_ref().ok_or(MetadataError::NoReassignmentInProgress)?;
+        self.check_assignment(*index, replicas, None)?;
+        match **replicas == *partition.replicas {
+            true => Ok(()),
+            false => Err(MetadataError::InvalidReplicaAssignment("Replicas are not moved between brokers yet.".into())),
+        }
+    }
+}
+
+fn led_by(topic: &Topic, index: PartitionIndex, partition: &Partition, leader: BrokerId) -> Record {
+    let in_sync = match partition.in_sync.contains(&leader) {
+        true => partition.in_sync.to_vec(),
+        // Whoever was in sync with a leader that is gone is not with this one.
+        false => vec![leader],
+    };
+    Record::PartitionChange(PartitionChangeRecord {
+        topic_id: topic.id,
+        partition: index,
+        in_sync,
+        leader,
+        leader_epoch: partition.leader_epoch + 1,
+        partition_epoch: partition.partition_epoch + 1,
+    })
+}
