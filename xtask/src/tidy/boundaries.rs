@@ -18,6 +18,11 @@ const EDGES: &[(&str, &[&str], &str)] = &[
         "wire knows Kafka's bytes and nothing else",
     ),
     ("chronik-client", &["chronik-state", "chronik-log", "chronik-broker"], "client knows only the wire"),
+    (
+        "chronik-load",
+        &["chronik-state", "chronik-log", "chronik-broker", "chronik-cli"],
+        "a load knows a broker only from outside",
+    ),
     ("chronik-broker", &["clap", "toml", "chronik-client", "chronik-cli"], "broker is handed its settings"),
     ("chronik-cli", &["chronik-sim"], "nobody depends on the simulator"),
     ("chronik-sim", &["tokio", "chronik-broker", "chronik-wire"], "the simulator drives log and state"),
