@@ -1,7 +1,7 @@
 """Runs the end-to-end cases: each in a process group of its own, against a fresh broker, two at a time.
 
 Called by `cargo xtask test`, which prepares everything that the environment variables name:
-E2E_SERVER, E2E_KAFKA_JARS, E2E_GO_CASES, E2E_KGO_TESTS.
+E2E_SERVER, E2E_KAFKA_JARS, E2E_GO_CASES.
 """
 
 import argparse

@@ -13,14 +13,13 @@ use crate::process::{cache, cargo, root, run};
 pub(crate) struct Prepared {
     pub(crate) kafka_jars: PathBuf,
     pub(crate) go_cases: PathBuf,
-    pub(crate) kgo_tests: PathBuf,
     pub(crate) server: PathBuf,
 }
 
 /// Makes all of it; quick when it is there already.
 pub(crate) fn all() -> Result<Prepared> {
     python()?;
-    Ok(Prepared { kafka_jars: kafka_jars()?, go_cases: go_cases()?, kgo_tests: kgo_tests()?, server: server()? })
+    Ok(Prepared { kafka_jars: kafka_jars()?, go_cases: go_cases()?, server: server()? })
 }
 
 /// A virtual environment with the pinned clients. The path of its interpreter.
@@ -57,18 +56,6 @@ pub(crate) fn go_cases() -> Result<PathBuf> {
     let mut go = Command::new("go");
     go.current_dir(root().join("tests/go")).args(["build", "-trimpath", "-o"]).arg(&binary).arg(".");
     run("building the franz-go cases", &mut go)?;
-    Ok(binary)
-}
-
-/// The tests that franz-go's authors wrote for their client, as a program.
-fn kgo_tests() -> Result<PathBuf> {
-    let binary = cache().join("kgo-tests");
-    let mut go = Command::new("go");
-    go.current_dir(root().join("tests/go"))
-        .args(["test", "-c", "-o"])
-        .arg(&binary)
-        .arg("github.com/twmb/franz-go/pkg/kgo");
-    run("building franz-go's own tests", &mut go)?;
     Ok(binary)
 }
 

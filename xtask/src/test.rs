@@ -51,7 +51,6 @@ fn environment(prepared: &Prepared) -> Vec<(&'static str, &Path)> {
         ("E2E_SERVER", &prepared.server),
         ("E2E_KAFKA_JARS", &prepared.kafka_jars),
         ("E2E_GO_CASES", &prepared.go_cases),
-        ("E2E_KGO_TESTS", &prepared.kgo_tests),
     ]
 }
 
