@@ -16,7 +16,7 @@ from harness import wire
 FIRST_PORT, LAST_PORT = map(int, os.environ.get("E2E_PORTS", "21200-21499").split("-"))
 PORTS = range(FIRST_PORT, LAST_PORT + 1)
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 
 # What every case wants unless it says otherwise; names are Kafka's, both brokers take them.
