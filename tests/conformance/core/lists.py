@@ -92,6 +92,7 @@ def read(path):
 
 
 def write(path, expected):
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join(f"{expected[test]} {test}\n" for test in sorted(expected)))
 
 
