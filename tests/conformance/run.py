@@ -96,7 +96,7 @@ class Run:
             return [f"{name}: broke off: {traceback.format_exc().strip().splitlines()[-1]}"], {}
 
     def suite(self, name, module):
-        cache = registry.prepare(name, module, self.say)
+        cache = registry.prepare(name, self.suites, self.say)
         directory = Path(os.environ["CONFORMANCE_CACHE"]) / "runs" / f"{name}.{self.arguments.against}"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)

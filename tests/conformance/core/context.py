@@ -40,11 +40,12 @@ class Suite:
         """Which Apache Kafka is the reference, as clients want to be told it."""
         return pins.kafka_version()
 
-    def start_broker(self, settings=None, **arguments):
+    def start_broker(self, settings=None, port=None, **arguments):
         """Another broker, fresh: the suite's settings, and these over them. Ended with the run unless `stop_broker` is first."""
         directory = self.directory / f"broker-{len(self._brokers)}"
         settings = {**self.module.SETTINGS, **(settings or {})}
         broker = BROKERS[self.against](directory, settings, **arguments)
+        broker.port = port or broker.port
         self._brokers.append(broker)
         return broker.start()
 

@@ -5,21 +5,27 @@ A suite module has
   SETTINGS                broker settings, Kafka's names, over the ones that all brokers here start with
   SUBSET                  patterns of the tests that the short run takes; None for all
   PINS                    further files that `prepare` depends on (optional)
+  NEEDS                   suites whose caches `prepare` and `run` use (optional)
   prepare(cache)          fetches and builds below `cache`, which is empty then; done anew when the version, the
                           function, a constant that it names or a pin changes
   tests(cx)               names of all its tests, always the same
   run(cx, names)          yields an `Outcome` for each, as they come
 """
 
+import collections
 import hashlib
 import importlib
 import inspect
 import os
 import pkgutil
 import shutil
+import threading
 from pathlib import Path
 
 from core.lists import matches
+
+# Suites are prepared side by side, each once.
+PREPARING = collections.defaultdict(threading.Lock)
 
 
 def load():
@@ -35,8 +41,16 @@ def cache_of(name):
     return Path(os.environ["CONFORMANCE_CACHE"]) / name
 
 
-def prepare(name, suite, say):
-    """Makes the suite ready unless it is, from the same pins. Its cache."""
+def prepare(name, suites, say):
+    """Makes the suite ready, and those it needs, unless they are, from the same pins. Its cache."""
+    suite = suites[name]
+    for needed in getattr(suite, "NEEDS", []):
+        prepare(needed, suites, say)
+    with PREPARING[name]:
+        return prepare_one(name, suite, say)
+
+
+def prepare_one(name, suite, say):
     cache = cache_of(name)
     wanted = stamp(suite)
     made_from = cache.with_suffix(".made-from")

@@ -43,8 +43,13 @@ def prepare(cache):
     subprocess.run([*make, "-C", "tests", "build"], cwd=source, check=True, stdout=subprocess.DEVNULL)
 
 
+def sources_in(cache):
+    """Where the sources lie, built."""
+    return cache / "package" / "deps" / "librdkafka"
+
+
 def sources(cx):
-    return cx.cache / "package" / "deps" / "librdkafka"
+    return sources_in(cx.cache)
 
 
 def tests(cx):
