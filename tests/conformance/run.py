@@ -8,6 +8,7 @@ import argparse
 import concurrent.futures
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 
 from core import gate, lists, page, registry  # noqa: E402
-from core.context import BROKERS, Suite  # noqa: E402
+from core.context import BROKERS, Suite, end_everything  # noqa: E402
 from core.outcome import FAIL, PASS, SKIP, UNSTEADY, Outcome  # noqa: E402
 
 
@@ -29,7 +30,15 @@ def main():
     if arguments.page:
         page.PAGE.write_text(page.text(suites, lists.explanations()))
         return 0
+    signal.signal(signal.SIGTERM, break_off)
+    signal.signal(signal.SIGINT, break_off)
     return Run(arguments, suites, chosen).all()
+
+
+def break_off(number, _):
+    """Stopped from outside, in whatever it does."""
+    end_everything()
+    os._exit(128 + number)
 
 
 def parse(suites):
@@ -42,7 +51,7 @@ def parse(suites):
     parser.add_argument("--list", action="store_true", help="name the tests")
     parser.add_argument("--quiet", action="store_true", help="no line for each test")
     parser.add_argument("--jobs", type=int, default=1, help="how many suites at a time")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     arguments.suites = [word for word in arguments.words if word in suites]
     arguments.tests = [word for word in arguments.words if word not in suites]
     return arguments
@@ -73,8 +82,7 @@ class Run:
         for finding in findings:
             self.say(f"finding: {finding}")
         self.say(f"conformance against {self.arguments.against}: {time.monotonic() - started:.0f} s")
-        verdict = f"{len(findings)} findings" if findings else "as listed"
-        self.say(f"conformance: {numbers(seen)}: {verdict}")
+        self.say(f"conformance: {numbers(seen)}; {len(findings)} findings")
         return 1 if findings else 0
 
     def standing(self):
@@ -98,12 +106,13 @@ class Run:
     def suite(self, name, module):
         cache = registry.prepare(name, self.suites, self.say)
         directory = Path(os.environ["CONFORMANCE_CACHE"]) / "runs" / f"{name}.{self.arguments.against}"
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
+        if not self.arguments.list:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True, exist_ok=True)
         context = Suite(name, module, self.arguments.against, cache, directory)
         try:
             names = list(module.tests(context))
-            selected = self.selected(module, names)
+            selected = self.selected(name, module, names)
             if self.arguments.list:
                 self.say("\n".join(f"{name} {test}" for test in selected))
                 return [], {}
@@ -113,11 +122,11 @@ class Run:
             for broker in directory.glob("broker-*/data"):
                 shutil.rmtree(broker, ignore_errors=True)
 
-    def selected(self, module, names):
+    def selected(self, name, module, names):
         if self.arguments.subset:
-            names = registry.subset(module, names)
+            names = registry.subset(module, names, lists.read(lists.path_of(name, "chronik")))
         if self.arguments.tests:
-            names = [name for name in names if any(lists.matches(part, name) or part in name for part in self.arguments.tests)]
+            names = [test for test in names if any(lists.matches(part, test) or part in test for part in self.arguments.tests)]
         return names
 
     def collect(self, context, module, selected):
@@ -149,7 +158,7 @@ class Run:
             self.record(name, path, expected, selected, names, seen)
             return [f"{name}: {test}: not run, and so not recorded" for test in selected if test not in seen], seen
         # Chosen from the list, not from what the suite says it has: a test that is gone is missed.
-        return gate.judge(name, expected, seen, self.selected(module, list(expected))), seen
+        return gate.judge(name, expected, seen, self.selected(name, module, list(expected))), seen
 
     def record(self, name, path, expected, selected, names, seen):
         kept = {} if set(selected) == set(names) else expected

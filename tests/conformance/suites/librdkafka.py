@@ -18,7 +18,20 @@ ABOUT = (
 )
 PACKAGE = "@confluentinc/kafka-javascript@1.10.1"
 SETTINGS = {}
-SUBSET = None
+# Those that take seconds. What a test does is in its number's file.
+SUBSET = [
+    f"{number}_*"
+    for number in (
+        "0001 0002 0003 0005 0007 0008 0011 0012 0013 0014 0015 0016 0017 0019 0020 0021 0022 0029 0031 0034 0035 0036 0039 0040 0042 "
+        "0044 0048 0051 0054 0056 0057 0059 0060 0063 0064 0065 0067 0070 0073 0082 0083 0085 0099 0112 0130 0140"
+    ).split()
+] + [
+    f"0081_admin/do_test_{what}"
+    for what in (
+        "CreateTopics DeleteTopics CreatePartitions DescribeConfigs DeleteRecords DeleteGroups DescribeTopics DescribeCluster ListOffsets "
+        "DeleteConsumerGroupOffsets AlterConsumerGroupOffsets"
+    ).split()
+]
 PINS = [npm.__file__]
 
 # Its own harness doubles the time limits of the tests.
@@ -29,9 +42,33 @@ FEATURES = ["--disable-gssapi", "--disable-curl", "--disable-zstd", "--disable-s
 FLAGS = ["--CFLAGS=-O1 -w", "--CXXFLAGS=-O1 -w"]
 
 DECLARED = re.compile(r"^\s+_TEST\((\w+),(.*?)(?=^\s+_TEST\(|\{NULL\})", re.MULTILINE | re.DOTALL)
+# Tests of which a part lies outside what is served: each sub-test counts by itself, and gets a process of its own.
+# Their names are texts that the sub-test's description contains; None for all functions with sub-tests in the file.
+PARTS = {
+    "0055_producer_latency": [
+        "standard settings",
+        "low linger.ms (0ms)",
+        "microsecond linger.ms (0.001ms)",
+        "high linger.ms (3000ms)",
+        "linger.ms < 1000 (500ms)",
+        "no acks (0ms)",
+        "idempotence (10ms)",
+        "transactions (35ms)",
+    ],
+    "0061_consumer_lag": ["without transactions", "with transactions"],
+    "0081_admin": None,
+    "0137_barrier_batch_consume": None,
+}
+
 NOT_RUN = re.compile(r"TEST_F_(LOCAL|SOCKEM|MANUAL)")
+# The last declaration before a sub-test begins names it.
+FUNCTION = re.compile(
+    r"^static void\s+(do_test_\w+)\((?:(?!^static void\s|SUB_TEST).)*^\s+SUB_TEST(?:_QUICK)?\(", re.MULTILINE | re.DOTALL
+)
+PART_RAN = re.compile(r"\[ \w+:\d+(: .*)? \]$", re.MULTILINE)
 SCENARIO = re.compile(r'\.scenario\s*=\s*"([^"]+)"')
 SUMMARY = re.compile(r"^\|\s*(\w+)\s+\|\s+(PASSED|FAILED|SKIPPED|RUNNING|NOT RUN)\s+\|\s+([\d.]+)s\s*\|(.*)$", re.MULTILINE)
+FAILED = re.compile(r'^### Test "[^"]*" failed at .*\n(.*)$', re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,41 +90,57 @@ def sources(cx):
 
 
 def tests(cx):
-    return list(scenarios(cx))
+    return [name for name, _ in declared(cx)]
 
 
-def scenarios(cx):
-    """The tests that want a broker, and the scenario that each runs in."""
-    text = (sources(cx) / "tests" / "test.c").read_text()
-    table = text[text.index("struct test tests[] = {") :]
-    found = {}
-    for name, rest in DECLARED.findall(table):
-        if not NOT_RUN.search(rest):
-            scenario = SCENARIO.search(rest)
-            found[name] = scenario.group(1).split(",")[0] if scenario else "default"
-    return found
+def declared(cx):
+    """The tests that want a broker, each with the scenario that it runs in."""
+    directory = sources(cx) / "tests"
+    text = (directory / "test.c").read_text()
+    for test, rest in DECLARED.findall(text[text.index("struct test tests[] = {") :]):
+        if NOT_RUN.search(rest):
+            continue
+        scenario = SCENARIO.search(rest)
+        scenario = scenario.group(1).split(",")[0] if scenario else "default"
+        for name in [f"{test}/{part}" for part in parts(directory, test)] or [test]:
+            yield name, scenario
+
+
+def parts(directory, test):
+    if test not in PARTS:
+        return []
+    if PARTS[test]:
+        return PARTS[test]
+    (source,) = directory.glob(test.replace("_", "-", 1) + ".c")
+    return FUNCTION.findall(source.read_text())
 
 
 def run(cx, names):
-    chosen = {name: scenario for name, scenario in scenarios(cx).items() if name in names}
     home = kafka_home(cx.directory / "kafka")
-    for scenario in sorted(set(chosen.values())):
+    chosen = [(name, scenario) for name, scenario in declared(cx) if name in names]
+    for scenario in sorted({scenario for _, scenario in chosen}):
         broker = None
-        numbers = sorted({name.split("_")[0] for name in chosen if chosen[name] == scenario})
-        for number in numbers:
+        for (number, part), wanted in processes(name for name, its in chosen if its == scenario).items():
             if broker is None or not broker.running():
-                settings = {"auto.create.topics.enable": "false"} if scenario == "noautocreate" else {}
-                broker = cx.start_broker(settings)
-            wanted = [name for name in chosen if name.startswith(number + "_") and chosen[name] == scenario]
-            yield from one_number(cx, broker, home, number, scenario, wanted)
+                broker = cx.start_broker({"auto.create.topics.enable": "false"} if scenario == "noautocreate" else {})
+            yield from one_process(cx, broker, home, number, part, scenario, wanted)
         cx.stop_broker(broker)
 
 
-def one_number(cx, broker, home, number, scenario, wanted):
-    """One process; the outcomes of those of its tests that were asked for."""
+def processes(names):
+    """What runs in one process: all tests of a number, or one part of a test."""
+    found = {}
+    for name in names:
+        test, _, part = name.partition("/")
+        found.setdefault((test.split("_")[0], part), []).append(name)
+    return found
+
+
+def one_process(cx, broker, home, number, part, scenario, wanted):
+    """The outcomes of those of its tests that were asked for."""
     configuration = cx.directory / "test.conf"
     configuration.write_text(
-        f"bootstrap.servers={broker.bootstrap}\ntest.topic.random=true\ntest.timeout.multiplier={TIMEOUT_MULTIPLIER}\n"
+        f"bootstrap.servers={broker.bootstrap}\ntest.topic.random=true\ntest.timeout.multiplier={TIMEOUT_MULTIPLIER * cx.patience}\n"
     )
     source = sources(cx)
     environment = {
@@ -98,22 +151,30 @@ def one_number(cx, broker, home, number, scenario, wanted):
         "KAFKA_PATH": str(home),
         "BROKERS": broker.bootstrap,
     }
+    if part:
+        # A sub-test is described as "function:line: text".
+        environment["SUBTESTS"] = f"{part}:" if PARTS[wanted[0].partition("/")[0]] is None else part
     command = ["env", "--unset=CI", "./test-runner", "-p1", "-E", "-L", "-s", scenario]
+    log = "-".join([number, scenario, re.sub(r"\W+", "_", part)]).rstrip("-")
     started = time.monotonic()
-    code, output = cx.execute(
-        command, PROCESS_TIMEOUT_S, log=f"{number}-{scenario}", environment=environment, cwd=source / "tests"
-    )
-    summary = {name: rest for name, *rest in SUMMARY.findall(COLOUR.sub("", output))}
+    code, output = cx.execute(command, PROCESS_TIMEOUT_S * cx.patience, log=log, environment=environment, cwd=source / "tests")
+    output = COLOUR.sub("", output)
+    summary = {name: rest for name, *rest in SUMMARY.findall(output)}
+    said = FAILED.findall(output)
+    if part and not PART_RAN.search(output):
+        said.append("no such sub-test ran")
+        code = code or 1
     for name in wanted:
-        yield outcome(name, summary.get(name), code, time.monotonic() - started)
+        yield outcome(name, summary.get(name.partition("/")[0]), code, time.monotonic() - started, "; ".join(said))
 
 
-def outcome(name, summary, code, seconds):
-    if summary is None:
-        return Outcome(name, FAIL, seconds, "still running" if code is None else f"no summary, exit code {code}")
+def outcome(name, summary, code, seconds, said):
+    """A process that failed as a whole has failed in all its tests but those that it says failed or were skipped."""
+    if code is None or summary is None:
+        return Outcome(name, FAIL, seconds, f"{'still running' if code is None else f'exit code {code}'}: {said}")
     state, duration, note = summary
     if state == "PASSED" and code != 0:
-        return Outcome(name, FAIL, float(duration), f"passed, and the process ended with {code}")
+        return Outcome(name, FAIL, float(duration), f"exit code {code}: {said}")
     return Outcome(name, {"PASSED": PASS, "SKIPPED": SKIP}.get(state, FAIL), float(duration), note.strip())
 
 
