@@ -1,5 +1,7 @@
 //! Requests in their bytes, made once before a run: the load must cost the client next to nothing.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// A frame that is sent again and again with only its correlation id changed.
 pub(crate) struct Template {
     pub(crate) frame: Vec<u8>,
@@ -91,12 +93,13 @@ pub(crate) fn delete_topic(topic: &str) -> Template {
 
 /// A record batch v2 with incompressible values.
 fn batch(records: usize, record_bytes: usize, key_bytes: usize) -> Vec<u8> {
-    const TIMESTAMP_MS: u64 = 1_700_000_000_000;
+    // Older records would expire at once, in the middle of a run.
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let mut checked = Vec::with_capacity(records * (record_bytes + 32));
     checked.extend(0u16.to_be_bytes());
     checked.extend((records as u32 - 1).to_be_bytes());
-    checked.extend(TIMESTAMP_MS.to_be_bytes());
-    checked.extend(TIMESTAMP_MS.to_be_bytes());
+    checked.extend(now_ms.to_be_bytes());
+    checked.extend(now_ms.to_be_bytes());
     checked.extend((-1i64).to_be_bytes());
     checked.extend((-1i16).to_be_bytes());
     checked.extend((-1i32).to_be_bytes());

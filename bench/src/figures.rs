@@ -1,7 +1,27 @@
 //! All figures, in the order in which they are taken and shown.
 
+mod fetch;
+mod idle;
+mod latency;
+mod librdkafka;
+mod many_producers;
+mod one_record;
 mod produce;
+mod shapes;
+mod start;
 
 use crate::figure::Figure;
 
-pub(crate) const ALL: &[Figure] = &[produce::SYNCED, produce::UNSYNCED];
+pub(crate) const ALL: &[Figure] = &[
+    idle::FIGURE,
+    start::FIGURE,
+    produce::SYNCED,
+    produce::UNSYNCED,
+    one_record::FIGURE,
+    many_producers::FIGURE,
+    fetch::FIGURE,
+    librdkafka::FIGURE,
+    latency::PRODUCE,
+    latency::END_TO_END,
+    shapes::FIGURE,
+];

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::encode;
-use crate::load::Client;
 use crate::machine;
 use crate::peer::Peer;
 use crate::process::{Broker, Programs};
+use crate::topic::{Topic, batches};
 
 /// Requests that Kafka gets before anything is measured, so that its virtual machine has compiled what is measured.
 const KAFKA_WARM_UP: usize = 20_000;
@@ -90,13 +89,11 @@ impl Drop for Lab {
 
 /// Produces, fetches and produces again until the compiler has nothing left to do.
 fn warm_up(broker: &Broker, requests: usize) -> Result<()> {
-    let mut client = Client::connect(broker.port)?;
-    client.create_topic("warm-up", 1, Peer::Kafka.topic_settings())?;
-    client.produce("warm-up", &mut encode::produce("warm-up", 1, 1024), requests, 4)?;
-    let mut large = encode::produce("warm-up", 100, 1024);
-    let produced = client.produce("warm-up", &mut large, requests / 10, 4)?;
-    client.fetch("warm-up", 0, produced.bytes / 2, 1 << 20)?;
-    client.delete_topic("warm-up")?;
+    let mut topic = Topic::create(broker, Peer::Kafka, "warm-up", 1)?;
+    topic.produce(&batches(1, requests, 4))?;
+    topic.produce(&batches(100, requests / 10, 4))?;
+    topic.read(requests as u64 * 5, 1, 1 << 20)?;
+    topic.delete()?;
     machine::settle();
     Ok(())
 }

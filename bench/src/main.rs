@@ -11,8 +11,10 @@ mod meter;
 mod peer;
 mod process;
 mod quick;
+mod raw;
 mod report;
 mod sample;
+mod topic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

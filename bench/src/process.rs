@@ -32,6 +32,7 @@ pub(crate) struct Programs {
 pub(crate) struct Broker {
     pub(crate) port: u16,
     command: Command,
+    launched: Instant,
     process: Child,
     directory: PathBuf,
 }
@@ -59,8 +60,9 @@ impl Broker {
             }
         };
         command.stdin(Stdio::null()).current_dir(&directory);
+        let launched = Instant::now();
         let process = spawn(&mut command, &directory)?;
-        Ok(Broker { port, command, process, directory })
+        Ok(Broker { port, command, launched, process, directory })
     }
 
     /// Waits until a connection is accepted.
@@ -82,8 +84,14 @@ impl Broker {
 
     /// Starts it again on its files and its port, without waiting for it.
     pub(crate) fn launch_again(&mut self) -> Result<()> {
+        self.launched = Instant::now();
         self.process = spawn(&mut self.command, &self.directory)?;
         Ok(())
+    }
+
+    /// When it was last started.
+    pub(crate) fn launched(&self) -> Instant {
+        self.launched
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -2,14 +2,13 @@
 
 use anyhow::{Context, Result};
 
-use crate::encode;
 use crate::figure::{Claim, Figure, Outcome, rounds};
 use crate::lab::Lab;
-use crate::load::Client;
 use crate::machine;
 use crate::meter::Meter;
 use crate::peer::Peer;
 use crate::sample::Samples;
+use crate::topic::{Topic, batches};
 
 pub(crate) const SYNCED: Figure = Figure {
     name: "produce-synced",
@@ -24,7 +23,6 @@ pub(crate) const UNSYNCED: Figure = Figure {
 };
 
 const RECORDS: usize = 100;
-const RECORD_BYTES: usize = 1024;
 const IN_FLIGHT: usize = 4;
 const BATCHES: usize = 10_000;
 const BATCHES_SMALL: usize = 400;
@@ -73,8 +71,8 @@ fn unsynced(lab: &mut Lab) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// CPU-s/GB, CPU-s/GB as the whole machine less the client saw it, MB/s.
-struct Measured(Vec<(Peer, [Samples; 3])>);
+/// CPU-s/GB, CPU-s/GB as the whole machine less the client saw it, MB/s, MiB resident at the end.
+struct Measured(Vec<(Peer, [Samples; 4])>);
 
 impl Measured {
     /// Of a peer that was not there, nothing.
@@ -95,31 +93,26 @@ fn measure(lab: &mut Lab, peers: &[Peer], outcome: &mut Outcome) -> Result<Measu
     outcome.row("produce, 100 × 1 KiB batches: broker", "CPU-s/GB", measured.row(0));
     outcome.row("the same, by the whole machine less the client", "CPU-s/GB", measured.row(1));
     outcome.row("throughput", "MB/s", measured.row(2));
+    outcome.row("resident memory at the end of the run", "MiB", measured.row(3));
     Ok(measured)
 }
 
-fn one(lab: &mut Lab, peer: Peer, round: usize) -> Result<[f64; 3]> {
-    let batches = match peer {
+fn one(lab: &mut Lab, peer: Peer, round: usize) -> Result<[f64; 4]> {
+    let count = match peer {
         Peer::KafkaFlushed => lab.size(BATCHES_FLUSHED, BATCHES_SMALL),
         _ => lab.size(BATCHES, BATCHES_SMALL),
     };
     let prefault = lab.size(PREFAULT_BYTES, 64 << 20);
     let broker = lab.broker(peer)?;
-    let topic = format!("produce-{round}");
-    let mut client = Client::connect(broker.port)?;
-    if peer.has_topics() {
-        client.create_topic(&topic, 1, peer.topic_settings())?;
-    }
-    let mut template = encode::produce(&topic, RECORDS, RECORD_BYTES);
+    let topic = Topic::create(broker, peer, &format!("produce-{round}"), 1)?;
     machine::prefault(prefault);
-    client.produce(&topic, &mut template, WARM_UP.min(batches), IN_FLIGHT).context("warming up")?;
+    topic.produce(&batches(RECORDS, WARM_UP.min(count), IN_FLIGHT)).context("warming up")?;
     let meter = Meter::start(broker)?;
-    let produced = client.produce(&topic, &mut template, batches, IN_FLIGHT).context("producing")?;
+    let produced = topic.produce(&batches(RECORDS, count, IN_FLIGHT)).context("producing")?;
     let (cpu, cpu_by_machine) = meter.stop(broker)?;
+    let resident = broker.resident_mib()?;
     let gigabytes = produced.bytes as f64 / 1e9;
-    if peer.has_topics() {
-        client.delete_topic(&topic)?;
-    }
+    topic.delete()?;
     machine::settle();
-    Ok([cpu / gigabytes, cpu_by_machine / gigabytes, gigabytes * 1e3 / produced.seconds])
+    Ok([cpu / gigabytes, cpu_by_machine / gigabytes, gigabytes * 1e3 / produced.seconds, resident])
 }
