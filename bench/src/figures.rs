@@ -25,3 +25,6 @@ pub(crate) const ALL: &[Figure] = &[
     latency::END_TO_END,
     shapes::FIGURE,
 ];
+
+/// Figures that are only taken when they are named.
+pub(crate) const APART: &[Figure] = &[];

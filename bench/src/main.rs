@@ -26,6 +26,7 @@ use clap::Parser;
 use crate::figure::Figure;
 use crate::lab::Lab;
 use crate::process::Programs;
+use crate::report::page::Places;
 use crate::report::record::Record;
 use crate::report::text;
 
@@ -47,9 +48,15 @@ struct Arguments {
     /// A place on the disk to be measured; emptied.
     #[arg(long)]
     directory: PathBuf,
-    /// Where JSON goes; nowhere without it.
+    /// Where JSON and charts go; nowhere without it.
     #[arg(long)]
     results: Option<PathBuf>,
+    /// The page that is written from the results; `bench/notes.toml` has its notes.
+    #[arg(long, requires = "results", requires = "notes")]
+    page: Option<PathBuf>,
+    /// Why a figure was missed, by the name of the claim.
+    #[arg(long)]
+    notes: Option<PathBuf>,
     /// Commit of the tree that is measured.
     #[arg(long, default_value = "unknown")]
     commit: String,
@@ -59,7 +66,7 @@ struct Arguments {
     /// Names the figures and ends.
     #[arg(long)]
     list: bool,
-    /// Figures to take; all when none is named. `quick`: a minute beside the floor alone.
+    /// Figures to take; all when none is named. `quick`: a minute beside the floor alone; `page`: only writes the page.
     figures: Vec<String>,
 }
 
@@ -75,7 +82,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     if arguments.list {
-        for figure in figures::ALL {
+        for figure in figures::ALL.iter().chain(figures::APART) {
             println!("{:<22} {}", figure.name, figure.about);
         }
         return Ok(());
@@ -91,20 +98,37 @@ fn run(arguments: &Arguments) -> Result<()> {
     if arguments.figures == ["quick"] {
         return quick::run(&programs, &directory);
     }
+    if arguments.figures == ["page"] {
+        return page(arguments);
+    }
     let figures = chosen(&arguments.figures)?;
+    let started = Instant::now();
     let mut lab = Lab::new(programs, directory, arguments.small)?;
     for figure in figures {
         take(figure, &mut lab, arguments)?;
     }
-    Ok(())
+    println!("{:.1} minutes in all", started.elapsed().as_secs_f64() / 60.0);
+    page(arguments)
 }
 
-/// The figures of these names, in the order of the registry; all for none.
+/// Writes charts and the page from the results, where there are places for them.
+fn page(arguments: &Arguments) -> Result<()> {
+    let (Some(results), Some(page), Some(notes)) = (&arguments.results, &arguments.page, &arguments.notes) else {
+        return Ok(());
+    };
+    report::page::write(&Places { results, page, notes })
+}
+
+/// The figures of these names, in the order of the registry; for none, all but those that stand apart.
 fn chosen(names: &[String]) -> Result<Vec<&'static Figure>> {
-    if let Some(unknown) = names.iter().find(|name| figures::ALL.iter().all(|figure| figure.name != **name)) {
+    if names.is_empty() {
+        return Ok(figures::ALL.iter().collect());
+    }
+    let known = || figures::ALL.iter().chain(figures::APART);
+    if let Some(unknown) = names.iter().find(|name| known().all(|figure| figure.name != **name)) {
         bail!("there is no figure `{unknown}`; --list names them");
     }
-    Ok(figures::ALL.iter().filter(|figure| names.is_empty() || names.iter().any(|name| name == figure.name)).collect())
+    Ok(known().filter(|figure| names.iter().any(|name| name == figure.name)).collect())
 }
 
 fn take(figure: &Figure, lab: &mut Lab, arguments: &Arguments) -> Result<()> {

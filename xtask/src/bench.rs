@@ -23,8 +23,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if !is_quick(arguments) {
         bench.arg("--kafka-jars").arg(prepare::kafka_jars()?);
         bench.arg("--librdkafka").arg(librdkafka()?);
+        places(&mut bench, arguments);
     }
     step("measuring", bench.args(arguments))
+}
+
+/// A whole run, the long run and `page` write what is kept in the tree; figures that are taken alone stay out of it, for what
+/// stands side by side in the page was measured in one go.
+fn places(bench: &mut Command, arguments: &[String]) {
+    let kept = arguments.is_empty() || matches!(arguments, [only] if only == "page" || only == "long");
+    if !kept {
+        bench.arg("--results").arg(cache().join("bench-results"));
+        return;
+    }
+    bench.arg("--results").arg(root().join("bench/results"));
+    bench.arg("--page").arg(root().join("docs/performance.md"));
+    bench.arg("--notes").arg(root().join("bench/notes.toml"));
 }
 
 /// For work on the server itself: no peers to fetch, and a build that takes seconds.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::figure::Outcome;
+use crate::figures;
 
 /// A figure as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub(crate) struct Record {
     /// Commit of the tree that was measured.
     pub(crate) commit: String,
     pub(crate) machine: String,
-    /// Of Apache Kafka, as its jars say.
+    /// How long it took.
     pub(crate) seconds: f64,
     pub(crate) outcome: Outcome,
 }
@@ -29,5 +30,18 @@ impl Record {
         let path = directory.join(format!("{}.json", self.figure));
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(&path, text).with_context(|| path.display().to_string())
+    }
+
+    /// All that lie in a directory, in the order of the registry.
+    pub(crate) fn read_all(directory: &Path) -> Result<Vec<Record>> {
+        let names =
+            figures::ALL.iter().map(|figure| figure.name).chain(figures::APART.iter().map(|figure| figure.name));
+        let paths = names.map(|name| directory.join(format!("{name}.json"))).filter(|path| path.exists());
+        paths
+            .map(|path| {
+                let text = fs::read_to_string(&path)?;
+                serde_json::from_str(&text).with_context(|| path.display().to_string())
+            })
+            .collect()
     }
 }
