@@ -42,11 +42,16 @@ pub(crate) fn notes(path: &Path) -> Result<BTreeMap<String, String>> {
 pub(crate) fn replaced(page: &str, generated: &str) -> Result<String> {
     let (before, rest) = page.split_once(BEGIN).context("the page has no beginning mark")?;
     let (_, after) = rest.split_once(END).context("the page has no end mark")?;
-    Ok(format!("{before}{BEGIN}\n\n{generated}\n{END}{after}"))
+    let generated = generated.trim_end();
+    let between = if generated.is_empty() { String::new() } else { format!("{generated}\n\n") };
+    Ok(format!("{before}{BEGIN}\n\n{between}{END}{after}"))
 }
 
 pub(crate) fn generated(records: &[Record], notes: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
+    if records.is_empty() {
+        return out;
+    }
     conditions(&mut out, records);
     verdicts(&mut out, records, notes);
     pictures(&mut out, records);
@@ -57,7 +62,7 @@ pub(crate) fn generated(records: &[Record], notes: &BTreeMap<String, String>) ->
 }
 
 fn conditions(out: &mut String, records: &[Record]) {
-    let Some(first) = records.first() else { return };
+    let first = &records[0];
     let minutes: f64 =
         records.iter().filter(|record| record.figure != "long").map(|record| record.seconds).sum::<f64>() / 60.0;
     let loads = records.iter().flat_map(|record| &record.outcome.rows).flat_map(|row| &row.columns);
@@ -174,6 +179,7 @@ mod tests {
     fn only_what_lies_between_the_marks_changes() {
         let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
         assert_eq!(replaced(&page, "new\n").unwrap(), format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"));
+        assert_eq!(replaced(&page, "").unwrap(), format!("before\n{BEGIN}\n\n{END}\nafter\n"));
         assert!(replaced("no marks", "new").is_err());
     }
 
