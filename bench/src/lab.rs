@@ -63,6 +63,12 @@ impl Lab {
         self.directory.join(format!("{what}-{}", self.count))
     }
 
+    /// A name that no topic had before: a broker may not have forgotten one that was just deleted.
+    pub(crate) fn topic_name(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{what}-{}", self.count)
+    }
+
     /// These peers, less those whose programs are not there.
     pub(crate) fn present(&self, peers: &[Peer]) -> Vec<Peer> {
         let kafka = self.programs.kafka_jars.is_some();

@@ -49,7 +49,7 @@ fn run(lab: &mut Lab) -> Result<Outcome> {
         for at in order {
             machine::prefault(lab.size(PREFAULT_BYTES, 64 << 20));
             let (rate, seconds) = match at.checked_sub(1) {
-                None => (producer.run(&mock.address)?, 0.0),
+                None => (producer.run(&mock.address, TOPIC)?, 0.0),
                 Some(peer) => one(lab, peers[peer], &producer)?,
             };
             if round > 0 {
@@ -73,10 +73,11 @@ fn run(lab: &mut Lab) -> Result<Outcome> {
 
 /// Rate, and processor seconds of the broker.
 fn one(lab: &mut Lab, peer: Peer, producer: &Producer) -> Result<(f64, f64)> {
+    let name = lab.topic_name(TOPIC);
     let broker = lab.broker(peer)?;
-    let topic = Topic::create(broker, peer, TOPIC, 1)?;
+    let topic = Topic::create(broker, peer, &name, 1)?;
     let meter = Meter::start(broker)?;
-    let rate = producer.run(&format!("127.0.0.1:{}", broker.port))?;
+    let rate = producer.run(&format!("127.0.0.1:{}", broker.port), &name)?;
     let (seconds, _) = meter.stop(broker)?;
     topic.delete()?;
     machine::settle();
@@ -91,9 +92,9 @@ struct Producer {
 
 impl Producer {
     /// Megabytes of values in a second.
-    fn run(&self, address: &str) -> Result<f64> {
+    fn run(&self, address: &str, topic: &str) -> Result<f64> {
         let mut command = Command::new(&self.program);
-        command.arg(&self.library).args(["produce", address, TOPIC]);
+        command.arg(&self.library).args(["produce", address, topic]);
         command.args([self.records.to_string(), RECORD_BYTES.to_string()]);
         let output = command.stdin(Stdio::null()).output().context("the producer does not start")?;
         ensure!(output.status.success(), "the producer failed: {}", String::from_utf8_lossy(&output.stderr));

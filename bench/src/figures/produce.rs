@@ -97,14 +97,15 @@ fn measure(lab: &mut Lab, peers: &[Peer], outcome: &mut Outcome) -> Result<Measu
     Ok(measured)
 }
 
-fn one(lab: &mut Lab, peer: Peer, round: usize) -> Result<[f64; 4]> {
+fn one(lab: &mut Lab, peer: Peer, _: usize) -> Result<[f64; 4]> {
     let count = match peer {
         Peer::KafkaFlushed => lab.size(BATCHES_FLUSHED, BATCHES_SMALL),
         _ => lab.size(BATCHES, BATCHES_SMALL),
     };
     let prefault = lab.size(PREFAULT_BYTES, 64 << 20);
+    let name = lab.topic_name("produce");
     let broker = lab.broker(peer)?;
-    let topic = Topic::create(broker, peer, &format!("produce-{round}"), 1)?;
+    let topic = Topic::create(broker, peer, &name, 1)?;
     machine::prefault(prefault);
     topic.produce(&batches(RECORDS, WARM_UP.min(count), IN_FLIGHT)).context("warming up")?;
     let meter = Meter::start(broker)?;

@@ -71,7 +71,8 @@ fn run(lab: &mut Lab) -> Result<Outcome> {
     for shape in shapes() {
         let mut topics = Vec::new();
         for peer in &peers {
-            topics.push(Topic::create(lab.broker(*peer)?, *peer, "shape", shape.partitions)?);
+            let name = lab.topic_name("shape");
+            topics.push(Topic::create(lab.broker(*peer)?, *peer, &name, shape.partitions)?);
         }
         let [mut cpu, mut rate]: [Vec<Samples>; 2] =
             std::array::from_fn(|_| peers.iter().map(|_| Samples::default()).collect());

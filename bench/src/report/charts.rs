@@ -258,7 +258,14 @@ impl Canvas {
         area.draw(&Text::new(line.system.clone(), (LEFT - 10, y), text(13, FontStyle::Normal, HPos::Right)))?;
         let (Some(first), Some(last)) = (line.marks.first(), line.marks.last()) else { return Ok(()) };
         if let [mark] = line.marks.as_slice() {
-            area.draw(&Rectangle::new([(LEFT, y - 7), (self.x(mark.median), y + 7)], colour.filled()))?;
+            let end = self.x(mark.median);
+            // The length of a bar means something only when it begins at nothing.
+            if self.scale == Scale::Linear {
+                area.draw(&Rectangle::new([(LEFT, y - 7), (end, y + 7)], colour.filled()))?;
+            } else {
+                area.draw(&PathElement::new([(LEFT, y), (end, y)], GRID.stroke_width(2)))?;
+                area.draw(&Circle::new((end, y), 6, colour.filled()))?;
+            }
             let whisker = [(self.x(mark.low), y), (self.x(mark.high), y)];
             area.draw(&PathElement::new(whisker, INK.stroke_width(2)))?;
         } else {
