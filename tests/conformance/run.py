@@ -6,6 +6,7 @@ E2E_SERVER, E2E_KAFKA_JARS, CONFORMANCE_CACHE. One line of JSON for each test on
 
 import argparse
 import concurrent.futures
+import fcntl
 import os
 import shutil
 import signal
@@ -21,6 +22,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 from core import gate, lists, page, registry  # noqa: E402
 from core.context import BROKERS, Suite, end_everything  # noqa: E402
 from core.outcome import FAIL, PASS, SKIP, UNSTEADY, Outcome  # noqa: E402
+
+# Open files whose locks are held.
+LOCKS = []
 
 
 def main():
@@ -89,7 +93,7 @@ class Run:
         """What must hold of the lists, whatever was run."""
         findings, totals = [], []
         for name in self.suites:
-            on_kafka, on_ours = (lists.read(lists.path_of(name, against)) for against in ("kafka", "chronik"))
+            on_kafka, on_ours = lists.both(name)
             if name in self.chosen:
                 findings += gate.explained(name, on_kafka, on_ours, self.explanations)
             totals.append(gate.counts(name, on_kafka, on_ours, self.explanations))
@@ -104,9 +108,13 @@ class Run:
             return [f"{name}: broke off: {traceback.format_exc().strip().splitlines()[-1]}"], {}
 
     def suite(self, name, module):
+        if self.arguments.subset and not all(lists.both(name)):
+            self.say(f"{name}: not measured yet, and no part of the short run")
+            return [], {}
         cache = registry.prepare(name, self.suites, self.say)
         directory = Path(os.environ["CONFORMANCE_CACHE"]) / "runs" / f"{name}.{self.arguments.against}"
         if not self.arguments.list:
+            alone(directory)
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True, exist_ok=True)
         context = Suite(name, module, self.arguments.against, cache, directory)
@@ -170,6 +178,17 @@ class Run:
     def say(self, text):
         with self.lock:
             print(text, file=sys.stderr, flush=True)
+
+
+def alone(directory):
+    """Two runs of one suite against one kind of broker would take away each other's data. Holds until this process ends."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = open(directory.with_name(directory.name + ".lock"), "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"another run is under way in {directory}") from None
+    LOCKS.append(lock)
 
 
 def numbers(outcomes):

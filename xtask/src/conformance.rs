@@ -20,6 +20,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     step("conformance suites", &mut runner)
 }
 
+/// The short run of all suites. What became of each test stands in files: thousands of lines in a log help nobody.
+pub(crate) fn subset() -> Result<()> {
+    run(&["--subset", "--jobs", "2", "--quiet"].map(String::from))
+}
+
+/// The rules of the gate, and whether the lists, the causes and the page fit together: seconds, and no broker.
+pub(crate) fn check() -> Result<()> {
+    let mut tests = Command::new("python3");
+    tests.args(["-m", "unittest", "discover", "--buffer", "--start-directory"]);
+    tests.arg(root().join("tests/conformance/tests"));
+    step("conformance: the gate, the lists and the page", &mut tests)
+}
+
 fn runner() -> Result<Command> {
     let mut runner = Command::new(python()?);
     runner.arg(root().join("tests/conformance/run.py")).env("CONFORMANCE_CACHE", cache().join("conformance"));

@@ -14,8 +14,10 @@ const HELP: &str = "\
 cargo xtask <command>
 
   test [--only PART]… [--list] [--against chronik|kafka] [--jobs N]
-        Everything that proves this tree: cargo test, then the end-to-end cases with real clients.
-        --only PART   only the end-to-end cases whose name contains PART (repeatable); `--only unit` for cargo test alone
+        Everything that proves this tree: cargo test, then the end-to-end cases with real clients, then the short run of the
+        conformance suites.
+        --only PART   only the end-to-end cases whose name contains PART (repeatable); `--only unit` for cargo test alone,
+                      `--only conformance` for the short run of the suites
         --list        name the end-to-end cases and stop
         --against     run the cases against Apache Kafka instead, to see that they ask for what Kafka does
 

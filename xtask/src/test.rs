@@ -1,4 +1,5 @@
-//! `cargo xtask test`: unit, transcript, property and crash tests by cargo, then real clients against the real server.
+//! `cargo xtask test`: unit, transcript, property and crash tests by cargo, then real clients against the real
+//! server, then what others wrote to test those clients.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::prepare::{self, Prepared};
 use crate::process::{self, cache, cargo, root};
-use crate::{tidy, toolchain};
+use crate::{conformance, tidy, toolchain};
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ struct Options {
 
 /// The name that stands for `cargo test` in `--only`.
 const UNIT: &str = "unit";
+/// The name that stands for the short run of the conformance suites.
+const CONFORMANCE: &str = "conformance";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = parse(arguments)?;
@@ -35,14 +38,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if options.only == [UNIT] {
         return Ok(());
     }
+    if options.only == [CONFORMANCE] {
+        return conformance::subset();
+    }
     let prepared = prepare::all()?;
-    end_to_end(&options, &environment(&prepared))
+    end_to_end(&options, &environment(&prepared))?;
+    if options.only.is_empty() && options.against.is_none() { conformance::subset() } else { Ok(()) }
 }
 
 /// What needs no client: first the boundaries, since they are quickest to say no.
 fn unit() -> Result<()> {
     eprintln!("== tidy");
     tidy::run()?;
+    conformance::check()?;
     process::run("cargo test", cargo().args(["test", "--workspace"]))
 }
 

@@ -38,6 +38,30 @@ const TOOLS: &[Tool] = &[
         needed_for: "franz-go (Go 1.21 or later, which fetches the one that is asked for)",
         debian_package: "golang-go",
     },
+    Tool {
+        program: "npm",
+        probe: &["--version"],
+        needed_for: "fetching the sources of librdkafka with its tests",
+        debian_package: "npm",
+    },
+    Tool {
+        program: "g++",
+        probe: &["--version"],
+        needed_for: "building librdkafka's tests",
+        debian_package: "build-essential",
+    },
+    Tool {
+        program: "make",
+        probe: &["--version"],
+        needed_for: "building librdkafka's tests",
+        debian_package: "build-essential",
+    },
+    Tool {
+        program: "pkg-config",
+        probe: &["--exists", "openssl", "zlib"],
+        needed_for: "building librdkafka's tests with OpenSSL and zlib",
+        debian_package: "pkg-config libssl-dev zlib1g-dev",
+    },
 ];
 
 /// Fails with the command that installs what is missing.

@@ -45,9 +45,13 @@ class Librdkafka(unittest.TestCase):
             self.assertEqual(librdkafka.parts(Path(directory), "0001_multiobj"), [])
 
     def test_tests_of_one_number_share_a_process_and_parts_have_their_own(self):
-        names = ["0045_a", "0045_b", "0081_admin/x", "0081_admin/y"]
-        wanted = {("0045", ""): ["0045_a", "0045_b"], ("0081", "x"): ["0081_admin/x"], ("0081", "y"): ["0081_admin/y"]}
-        self.assertEqual(librdkafka.processes(names), wanted)
+        chosen = [("0045_a", "default"), ("0045_b", "default"), ("0045_c", "noautocreate"), ("0081_admin/x", "default")]
+        wanted = {
+            ("default", "0045", ""): ["0045_a", "0045_b"],
+            ("noautocreate", "0045", ""): ["0045_c"],
+            ("default", "0081", "x"): ["0081_admin/x"],
+        }
+        self.assertEqual(librdkafka.processes(chosen), wanted)
 
 
 class RustRdkafka(unittest.TestCase):
