@@ -38,6 +38,8 @@ pub struct Settings {
     pub fetch_session_slots: usize,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration_ms: i64,
+    /// `producer.id.expiration.check.interval.ms`
+    pub producer_id_expiration_check_interval: Duration,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
     /// `offsets.topic.num.partitions`
@@ -69,6 +71,7 @@ pub const NAMES: &[&str] = &[
     "fetch.max.bytes",
     "max.incremental.fetch.session.cache.slots",
     "producer.id.expiration.ms",
+    "producer.id.expiration.check.interval.ms",
     "log.retention.check.interval.ms",
     "offsets.topic.num.partitions",
     "offsets.retention.minutes",
@@ -97,6 +100,8 @@ impl Settings {
             fetch_bytes_max: reader.number("fetch.max.bytes", 55 << 20, 1024, i32::MAX.into()) as usize,
             fetch_session_slots: reader.number("max.incremental.fetch.session.cache.slots", 1000, 0, i32::MAX.into()) as usize,
             producer_id_expiration_ms: reader.number("producer.id.expiration.ms", 86_400_000, 1, i32::MAX.into()),
+            producer_id_expiration_check_interval: reader
+                .milliseconds("producer.id.expiration.check.interval.ms", 600_000),
             retention_check_interval: reader.milliseconds("log.retention.check.interval.ms", 300_000),
             offsets_topic_partitions: reader.number("offsets.topic.num.partitions", 50, 1, i32::MAX.into()) as i32,
             offsets_retention_ms: reader.number("offsets.retention.minutes", 10_080, 1, i32::MAX.into()) * 60_000,

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use chronik_client::message;
 use chronik_client::messages::create_topics_request::CreatableTopic;
 use chronik_client::messages::describe_configs_request::DescribeConfigsResource;
+use chronik_client::messages::describe_producers_request::TopicRequest;
 use chronik_client::messages::metadata_request::MetadataRequestTopic;
 use chronik_client::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use chronik_client::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest, ProduceRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeProducersRequest, MetadataRequest,
+    ProduceRequest,
 };
 use common::Workplace;
 use common::server::Server;
@@ -71,21 +73,35 @@ fn ask_for_topic(server: &Server, name: &str) -> (i16, usize) {
 
 /// The error code of producing one record.
 fn produce(server: &Server, topic: &str) -> i16 {
-    let partition = message!(PartitionProduceData { index: 0, records: Some(one_record().into()) });
+    produce_of(server, topic, -1)
+}
+
+/// The same by this idempotent producer, its first; −1 for none.
+fn produce_of(server: &Server, topic: &str, producer_id: i64) -> i16 {
+    let partition = message!(PartitionProduceData { index: 0, records: Some(one_record(producer_id).into()) });
     let data = message!(TopicProduceData { name: topic.into(), partition_data: vec![partition] });
     let request = message!(ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data: vec![data] });
     server.ask(LOCAL, &request, 9).responses[0].partition_responses[0].error_code
 }
 
+/// The idempotent producers that partition 0 remembers.
+fn producers(server: &Server, topic: &str) -> Vec<i64> {
+    let topic = message!(TopicRequest { name: topic.into(), partition_indexes: vec![0] });
+    let mut answer = server.ask(LOCAL, &message!(DescribeProducersRequest { topics: vec![topic] }), 0);
+    let partition = answer.topics.remove(0).partitions.remove(0);
+    partition.active_producers.iter().map(|producer| producer.producer_id).collect()
+}
+
 /// A batch with one record, without key and value.
-fn one_record() -> Vec<u8> {
+fn one_record(producer_id: i64) -> Vec<u8> {
+    let first: i32 = if producer_id < 0 { -1 } else { 0 };
     let mut body = Vec::new();
     body.extend(0_i16.to_be_bytes()); // attributes
     body.extend(0_i32.to_be_bytes()); // last offset delta
     body.extend([1_i64.to_be_bytes(), 1_i64.to_be_bytes()].concat()); // base and largest timestamp
-    body.extend((-1_i64).to_be_bytes()); // producer id
-    body.extend((-1_i16).to_be_bytes()); // producer epoch
-    body.extend((-1_i32).to_be_bytes()); // base sequence
+    body.extend(producer_id.to_be_bytes());
+    body.extend((first as i16).to_be_bytes()); // producer epoch
+    body.extend(first.to_be_bytes()); // base sequence
     body.extend(1_i32.to_be_bytes()); // records
     // A record in zigzag varints: length, attributes, time delta, offset delta, no key, no value, no headers.
     body.extend([12, 0, 0, 0, 1, 1, 0]);
@@ -156,10 +172,11 @@ fn what_kafka_calls_by_name_is_told_to_clients_as_it_was_set() {
     for (name, value) in set.into_iter().chain([last]) {
         assert_eq!(told.get(name), Some(&(value.to_owned(), STATIC_BROKER_CONFIG)), "{name}");
     }
-    // None is forgotten here.
+    // None is forgotten here, but for one that Kafka does not tell either.
+    let untold = ["producer.id.expiration.check.interval.ms"];
     let shown = workplace.run(&["config", "show", "-o", "json"], &[]).stdout;
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
-    assert_eq!(shown["kafka"].as_object().expect("a table").len(), set.len() + 1);
+    assert_eq!(shown["kafka"].as_object().expect("a table").len(), set.len() + 1 + untold.len());
 }
 
 #[test]
@@ -190,6 +207,20 @@ fn topics_are_not_deleted_where_that_is_forbidden() {
     assert_eq!(create_topic(&server, "t"), 0);
     let request = message!(DeleteTopicsRequest { topic_names: vec!["t".into()], timeout_ms: 10_000 });
     assert_eq!(server.ask(LOCAL, &request, 5).responses[0].error_code, TOPIC_DELETION_DISABLED);
+}
+
+#[test]
+fn silent_producers_are_forgotten_as_often_as_it_is_looked() {
+    let looks = "\"producer.id.expiration.check.interval.ms\" = 20";
+    let (_workplace, server) = node(&format!("[kafka]\n\"producer.id.expiration.ms\" = 1\n{looks}\n"));
+    assert_eq!(create_topic(&server, "t"), 0);
+    assert_eq!(produce_of(&server, "t", 9), 0);
+    eventually(|| producers(&server, "t").is_empty());
+    let (_workplace, server) = node("[kafka]\n\"producer.id.expiration.check.interval.ms\" = 20\n");
+    assert_eq!(create_topic(&server, "t"), 0);
+    assert_eq!(produce_of(&server, "t", 9), 0);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(producers(&server, "t"), [9]);
 }
 
 #[test]

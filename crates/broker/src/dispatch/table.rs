@@ -43,6 +43,7 @@ const TABLE: &[&Api] = &[
     &api::describe_configs::API,
     &api::describe_groups::API,
     &api::describe_log_dirs::API,
+    &api::describe_producers::API,
     &api::describe_quorum::API,
     &api::describe_topic_partitions::API,
     &api::elect_leaders::API,

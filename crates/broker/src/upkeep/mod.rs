@@ -107,6 +107,7 @@ fn run(node: &Node) {
 /// When what is due next.
 struct Schedule {
     retention: Instant,
+    producers: Instant,
     checkpoint: Instant,
     sync: Instant,
     retry: Option<Instant>,
@@ -117,6 +118,7 @@ impl Schedule {
         let now = Instant::now();
         Schedule {
             retention: now + node.settings.retention_check_interval,
+            producers: now + node.settings.producer_id_expiration_check_interval,
             checkpoint: now + CHECKPOINT_AGE,
             sync: now,
             retry: None,
@@ -124,7 +126,7 @@ impl Schedule {
     }
 
     fn next(&mut self, dirty: bool, unsynced: bool) -> Instant {
-        let mut next = self.retention;
+        let mut next = self.retention.min(self.producers);
         if dirty {
             next = next.min(self.checkpoint);
         } else {
@@ -158,6 +160,10 @@ impl Schedule {
             if let Err(error) = deleted {
                 warn!("retention: {error}");
             }
+        }
+        if now >= self.producers {
+            self.producers = now + node.settings.producer_id_expiration_check_interval;
+            node.storage.expire_producers(now_ms());
         }
         node.metadata.snapshot_if_due(node);
         node.room.notify_waiters();

@@ -1,4 +1,4 @@
-//! Produce and Fetch.
+//! Produce, Fetch, DescribeProducers.
 
 use chronik_wire::messages::{FetchRequest, ProduceRequest, fetch_request, produce_request};
 use chronik_wire::{Bytes, StrBytes, Uuid, message};
@@ -45,6 +45,20 @@ fn produce_answers() {
         }
         asker.ask("no key where keys are needed", &produce("rc", BATCH), [7, 12]).await;
         asker.ask("a batch too large", &produce("rs", BATCH), [7]).await;
+    });
+}
+
+#[test]
+fn producers_of_partitions() {
+    transcript("producers", async |asker: &mut Asker| {
+        asker.ask_silently(&create(vec![topic("pa", 2, 1, &[])]), 7).await;
+        asker.ask_silently(&produce("pa", BATCH), 9).await;
+        asker.ask("nobody with a number", &describe_producers("pa", &[0]), [0]).await;
+        asker.ask_silently(&produce("pa", &batch_of_producer()), 9).await;
+        asker.ask("somebody", &describe_producers("pa", &[0, 1]), [0]).await;
+        asker.ask("no such partition", &describe_producers("pa", &[7]), [0]).await;
+        asker.ask("no such topic", &describe_producers("nope", &[0]), [0]).await;
+        asker.ask("a name that no topic can have", &describe_producers("no!pe", &[0]), [0]).await;
     });
 }
 

@@ -8,6 +8,14 @@ pub(crate) const BATCH: &[u8] = b"\0\0\0\0\0\0\0\0\0\0\0\x41\xff\xff\xff\xff\x02
     \0\0\x01\x8b\xcf\xe5\x68\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01\x1e\0\0\0\x01\x12value-one\0";
 pub(crate) const BATCH_TIMESTAMP_MS: i64 = 1_700_000_000_000;
 
+/// The same of producer 700 in epoch 3, sequence 4.
+pub(crate) fn batch_of_producer() -> Vec<u8> {
+    let mut batch = BATCH.to_vec();
+    batch[17..21].copy_from_slice(b"\xca\x25\xe5\x89");
+    batch[43..57].copy_from_slice(b"\0\0\0\0\0\0\x02\xbc\0\x03\0\0\0\x04");
+    batch
+}
+
 pub(crate) fn topic_named(name: Option<&str>) -> metadata_request::MetadataRequestTopic {
     message!(metadata_request::MetadataRequestTopic { name: name.map(StrBytes::from) })
 }
@@ -274,4 +282,10 @@ pub(crate) fn describe_quorum(topics: &[(&str, &[i32])]) -> DescribeQuorumReques
         message!(describe_quorum_request::TopicData { topic_name: (*topic).into(), partitions: partitions.collect() })
     });
     message!(DescribeQuorumRequest { topics: topics.collect() })
+}
+
+pub(crate) fn describe_producers(topic: &str, partition_indexes: &[i32]) -> DescribeProducersRequest {
+    let partition_indexes = partition_indexes.to_vec();
+    let topic = message!(describe_producers_request::TopicRequest { name: topic.into(), partition_indexes });
+    message!(DescribeProducersRequest { topics: vec![topic] })
 }

@@ -283,6 +283,14 @@ pub(crate) static KEYS: &[&Key] = &[
         "How long an idempotent producer that is silent is remembered by a partition.",
     ),
     &kafka_integer(
+        "producer.id.expiration.check.interval.ms",
+        1,
+        i32::MAX as i64,
+        MS,
+        Some("600000"),
+        "How often it is looked for idempotent producers that may be forgotten.",
+    ),
+    &kafka_integer(
         "offsets.topic.num.partitions",
         1,
         10_000,

@@ -60,10 +60,16 @@ impl Storage {
         if short_of_space { done.and(Err(UpkeepError::Full)) } else { done }
     }
 
-    /// Deletes what the logs' configurations no longer keep, and forgets producers that have been idle for long.
-    pub fn retention(&self, now_ms: TimestampMs) -> Result<(), UpkeepError> {
+    /// Forgets producers that have been idle for long.
+    pub fn expire_producers(&self, now_ms: TimestampMs) {
         for log in self.log_list(self.log_ids()) {
             log.expire_producers(now_ms, self.shared.options.producer_id_expiration_ms);
+        }
+    }
+
+    /// Deletes what the logs' configurations no longer keep.
+    pub fn retention(&self, now_ms: TimestampMs) -> Result<(), UpkeepError> {
+        for log in self.log_list(self.log_ids()) {
             log.retain(now_ms)?;
         }
         self.shared.wal.sync_all()?;

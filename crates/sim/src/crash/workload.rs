@@ -264,6 +264,7 @@ impl<'a> Workload<'a> {
             before.push(self.view(log)?);
         }
         let lsn_min = self.storage.appended_lsn() + ENTRY_HEADER_BYTES;
+        self.storage.expire_producers(*self.now_ms);
         let done = self.storage.retention(*self.now_ms);
         let lsn = self.storage.appended_lsn();
         self.note(|| format!("retention → {done:?}"));

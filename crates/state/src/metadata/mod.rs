@@ -102,6 +102,13 @@ pub enum MetadataError {
     NoReassignmentInProgress,
 }
 
+impl MetadataError {
+    /// In Kafka's words, which name neither.
+    pub fn unknown_topic() -> Self {
+        MetadataError::UnknownTopicOrPartition("This server does not host this topic-partition.".into())
+    }
+}
+
 /// What the node that decides was started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControllerSettings {

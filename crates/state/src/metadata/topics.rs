@@ -148,7 +148,7 @@ impl Controller {
 
     fn find_topic(&self, key: &TopicKey) -> Result<Arc<Topic>, MetadataError> {
         let found = match key {
-            TopicKey::Name(name) => self.image.topic(name).ok_or_else(unknown_topic),
+            TopicKey::Name(name) => self.image.topic(name).ok_or_else(MetadataError::unknown_topic),
             TopicKey::Id(id) => self
                 .image
                 .topic_by_id(*id)
@@ -158,7 +158,7 @@ impl Controller {
     }
 
     fn grow(&self, wanted: &TopicPartitions, placed: usize) -> Result<Vec<PartitionRecord>, MetadataError> {
-        let topic = self.image.topic(&wanted.name).ok_or_else(unknown_topic)?;
+        let topic = self.image.topic(&wanted.name).ok_or_else(MetadataError::unknown_topic)?;
         let first = topic.partitions.len() as i32;
         let count = additional_partitions(wanted, first)?;
         check_request_size(placed + count, " additional")?;
@@ -422,8 +422,4 @@ fn check_request_size(partitions: usize, additional: &str) -> Result<(), Metadat
             "Excessively large number of{additional} partitions per request."
         ))),
     }
-}
-
-fn unknown_topic() -> MetadataError {
-    MetadataError::UnknownTopicOrPartition("This server does not host this topic-partition.".into())
 }
