@@ -34,7 +34,7 @@ pub(crate) fn run(programs: &Programs, directory: &Path) -> Result<()> {
         ensure!(program.exists(), "{} is not there", program.display());
     }
     println!("load average {:.2}", load_average()?);
-    println!("{:<44} {:>10} {:>10} {:>8}   {}", "", "ours", "floor", "ratio", "95 % of the ratio");
+    println!("{:<44} {:>10} {:>10} {:>8}   95 % of the ratio", "", "ours", "floor", "ratio");
     let (unsynced, _, _) = bulk(programs, directory, false)?;
     row("produce, no sync, CPU-s/GB", &unsynced.cpu);
     row("produce, no sync, MB/s", &unsynced.rate);
