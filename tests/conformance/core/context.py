@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from core import pins
-from harness.broker import Chronik, Kafka
+from harness.broker import PATIENCE, Chronik, Kafka
 
 BROKERS = {"chronik": Chronik, "kafka": Kafka}
 
@@ -48,7 +48,7 @@ class Suite:
     @property
     def patience(self):
         """How many times as long as usual everything may take: CONFORMANCE_PATIENCE, for a machine that is busy with other things."""
-        return int(os.environ.get("CONFORMANCE_PATIENCE", "1"))
+        return PATIENCE
 
     def start_broker(self, settings=None, port=None, **arguments):
         """Another broker, fresh: the suite's settings, and these over them. Ended with the run unless `stop_broker` is first."""

@@ -84,4 +84,4 @@ def pytest(cx, *arguments, log, uri="kafka://none", outcomes="/dev/null"):
     }
     command = [cx.cache / "python/bin/python", "-m", "pytest", "-p", "pytest_outcomes", "-p", "no:logging", "-W", "ignore"]
     targets = arguments if any("::" in part for part in arguments) else [*arguments, "test/integration"]
-    return cx.execute([*command, *targets], TIMEOUT_S, log=log, environment=environment, cwd=cx.cache / "source")
+    return cx.execute([*command, *targets], TIMEOUT_S * cx.patience, log=log, environment=environment, cwd=cx.cache / "source")

@@ -40,7 +40,7 @@ def run(cx, names):
         port = [] if case.fresh or case.settings else [shared]
         started = time.monotonic()
         command = [sys.executable, TOOLS, name, cx.against, directory, *port]
-        code, said = cx.execute(command, case.timeout_s, log=directory.name)
+        code, said = cx.execute(command, case.timeout_s * cx.patience, log=directory.name)
         lines = said.strip().splitlines() or [""]
         note = "" if code == 0 else "still running" if code is None else lines[-1][:300]
         yield Outcome(name, PASS if code == 0 else FAIL, time.monotonic() - started, note)

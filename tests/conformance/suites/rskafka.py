@@ -64,7 +64,7 @@ def run(cx, names):
         if not wanted:
             continue
         command = [program, "--test-threads=2", "--show-output", "--exact", *wanted]
-        code, said = cx.execute(command, TIMEOUT_S, log=file, environment=environment, cwd=cx.cache)
+        code, said = cx.execute(command, TIMEOUT_S * cx.patience, log=file, environment=environment, cwd=cx.cache)
         ended, spoken = dict(ENDED.findall(said)), dict(SAID.findall(said))
         for name in wanted:
             yield outcome(f"{file}::{name}", ended.get(name), spoken.get(name, ""), code)

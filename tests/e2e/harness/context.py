@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness.broker import Chronik, Kafka, java
+from harness.broker import PATIENCE, Chronik, Kafka, java
 
 BROKERS = {"chronik": Chronik, "kafka": Kafka}
 
@@ -114,7 +114,7 @@ class Context:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * PATIENCE,
         )
         if check and done.returncode not in ok:
             raise AssertionError(f"{main_class} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -161,7 +161,7 @@ def dotted(settings):
 
 def eventually(condition, what, timeout_s=30):
     """Waits until the condition holds: what is promised is that it comes, not when."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while True:
         value = condition()
         if value:
