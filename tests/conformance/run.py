@@ -111,6 +111,9 @@ class Run:
         if self.arguments.subset and not all(lists.both(name)):
             self.say(f"{name}: not measured yet, and no part of the short run")
             return [], {}
+        if self.arguments.subset and module.SUBSET == []:
+            self.say(f"{name}: no part of the short run")
+            return [], {}
         cache = registry.prepare(name, self.suites, self.say)
         directory = Path(os.environ["CONFORMANCE_CACHE"]) / "runs" / f"{name}.{self.arguments.against}"
         if not self.arguments.list:

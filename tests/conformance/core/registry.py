@@ -3,7 +3,7 @@
 A suite module has
   TITLE, VERSION, ABOUT   what it is, which version is pinned, one sentence for the page
   SETTINGS                broker settings, Kafka's names, over the ones that all brokers here start with
-  SUBSET                  patterns of the tests that the short run takes; None for all
+  SUBSET                  patterns of the tests that the short run takes; None for all, an empty list for a suite that is left out
   PINS                    further files that `prepare` depends on (optional)
   NEEDS                   suites whose caches `prepare` and `run` use (optional)
   prepare(cache)          fetches and builds below `cache`, which is empty then; done anew when the version, the

@@ -13,11 +13,13 @@ TITLE = "kafka-python"
 VERSION = "3.0.12"
 ABOUT = (
     "A client library in Python alone; its tests come with its source archive on PyPI. Those of TLS and SASL want to start a broker of "
-    "their own from a distribution of Kafka: they fail or skip themselves whatever they are run against."
+    "their own from a distribution of Kafka: they fail or skip themselves whatever they are run against. "
+    "Kafka's list was taken with broker 1, and lacks the one test to which that matters."
 )
 # Its fixtures are written for broker 0, and for an address that was configured.
 SETTINGS = {"node.id": "0", "advertised.listeners": "the one listener"}
-SUBSET = None
+# Without those that want the client itself to be quick.
+SUBSET = ["*test_admin_integration*", "*test_producer_integration*", "*::test_group", "*::test_heartbeat*", "*offset*"]
 
 SHIMS = Path(__file__).resolve().parents[1] / "shims"
 PINS = [SHIMS / "kafka_python_service.py"]

@@ -11,10 +11,14 @@ from core.outcome import FAIL, PASS, SKIP, Outcome
 
 TITLE = "rskafka"
 VERSION = "0.6.0"
-ABOUT = "A small client library in Rust; its tests come with the crate, and also exchange records with Kafka's Java client and librdkafka."
+ABOUT = (
+    "A small client library in Rust; its tests come with the crate, and also exchange records with Kafka's Java client and librdkafka. "
+    "Kafka's list was taken with `auto.create.topics.enable=true`, and lacks the test to which that matters and one that failed there once."
+)
 # One of its tests wants an unknown topic to stay unknown.
 SETTINGS = {"auto.create.topics.enable": "false"}
-SUBSET = None
+# To build it takes longer than the whole short run may.
+SUBSET = []
 SHIM = Path(__file__).resolve().parents[1] / "shims" / "rskafka"
 PINS = [SHIM / "Cargo.toml", SHIM / "Cargo.lock"]
 

@@ -36,7 +36,7 @@ class Tree(unittest.TestCase):
         for name, suite in self.suites.items():
             if name not in self.lists:
                 continue
-            for pattern in suite.SUBSET or ("*",):
+            for pattern in ("*",) if suite.SUBSET is None else suite.SUBSET:
                 on_ours = self.lists[name][1]
                 chosen = registry.subset(suite, [test for test in on_ours if lists.matches(pattern, test)], on_ours)
                 self.assertTrue(chosen, f"{name}: {pattern}")
