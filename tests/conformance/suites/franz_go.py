@@ -42,8 +42,8 @@ def prepare(cache):
 
 
 def tests(cx):
-    """The parts of a test are known once they ran: from the list of what was seen on Kafka."""
-    parts = [name for name in lists.read(lists.path_of(cx.name, "kafka")) if "/" in name]
+    """The parts of a test are known once they ran: from the lists of what was seen."""
+    parts = sorted({name for seen in lists.both(cx.name) for name in seen if "/" in name})
     have_parts = {whole(name) for name in parts}
     return [name for name in json.loads((cx.cache / "tests.json").read_text()) if name not in have_parts] + parts
 
