@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use chronik_state::ids::LogId;
 use parking_lot::{Mutex, RwLock};
@@ -58,8 +58,6 @@ pub struct StorageOptions {
     pub chunks_kept: usize,
     /// With more files of segments open than this, those just used are closed again.
     pub open_files_max: usize,
-    /// Descriptors of logs that nobody has touched for so long are closed.
-    pub close_idle_ms: i64,
     /// `producer.id.expiration.ms`: idle producers are forgotten after this.
     pub producer_id_expiration_ms: i64,
     /// Tells the files of this start from those of others; best a random number.
@@ -98,7 +96,6 @@ impl StorageOptions {
             recent_bytes_max: 48 << 20,
             chunks_kept: 96,
             open_files_max: 512,
-            close_idle_ms: 60_000,
             producer_id_expiration_ms: chronik_state::partition::producers::DEFAULT_EXPIRATION_MS,
             seed: 0,
             #[cfg(feature = "mutations")]
@@ -143,8 +140,9 @@ pub(crate) struct Shared {
     checkpoint_at: AtomicU64,
     /// Segment files that are open.
     pub(crate) open_files: Arc<AtomicUsize>,
-    /// Where the log ended when upkeep was last forced: an idle node is one where it still does.
+    /// Where the log ended when upkeep was last forced, and when that was: an idle node is one where it still does.
     forced_lsn: AtomicU64,
+    forced_ms: AtomicI64,
     /// An idle node has given back what it does not need.
     rested: AtomicBool,
     /// How many logs and removals wait for a checkpoint.
@@ -325,8 +323,10 @@ impl Shared {
         self.rested.store(false, Ordering::Relaxed);
     }
 
+    /// A log has open files now, which an idle node closes.
     pub(crate) fn note_opened(&self, id: LogId) {
         self.lists.lock().opened.push(id);
+        self.rested.store(false, Ordering::Relaxed);
     }
 
     /// Segments of a log may be removed once `lsn` is durable.

@@ -139,3 +139,29 @@ fn a_checkpoint_of_many_logs_does_not_keep_their_files_open() {
         assert_eq!(storage.log(LogId { topic: TopicId([7; 16]), partition }).unwrap().log_end_offset(), 1);
     }
 }
+
+#[test]
+fn an_idle_node_closes_the_files_of_its_logs() {
+    const LOGS: i32 = 30;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap();
+    let (storage, _) = open(directory.path());
+    for partition in 0..LOGS {
+        let log = storage.create(LogId { topic: TopicId([7; 16]), partition }, LogConfig::default()).unwrap();
+        log.append(batch(&["a"]).as_valid(), at(1)).unwrap();
+    }
+    storage.upkeep(10, true).unwrap();
+    let busy = descriptors_below(&path);
+    storage.upkeep(20, true).unwrap();
+    let idle = descriptors_below(&path);
+    assert!(busy - idle >= 2 * LOGS as usize, "{busy} descriptors, and {idle} when idle");
+    assert_eq!(storage.pressure(), Pressure { urgent: false, dirty: false });
+    // Whoever reads opens them again: they are closed once nobody has for a while.
+    let read = ReadRequest { now_ms: 25, ..everything_from(0) };
+    storage.log(LogId { topic: TopicId([7; 16]), partition: 0 }).unwrap().read(read).unwrap();
+    assert_eq!(descriptors_below(&path), idle + 2);
+    storage.upkeep(30, true).unwrap();
+    assert_eq!((descriptors_below(&path), storage.pressure().dirty), (idle + 2, true));
+    storage.upkeep(40, true).unwrap();
+    assert_eq!((descriptors_below(&path), storage.pressure().dirty), (idle, false));
+}

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 
 use chronik_state::ids::{LogId, TimestampMs};
 use parking_lot::{Mutex, RwLock};
@@ -56,6 +56,7 @@ impl Storage {
             recent: Mutex::default(),
             tail_bytes: AtomicU64::new(0),
             forced_lsn: AtomicU64::new(loaded.replay_lsn),
+            forced_ms: AtomicI64::new(now_ms),
             rested: AtomicBool::new(true),
             unsettled: AtomicUsize::new(0),
             full: AtomicBool::new(false),

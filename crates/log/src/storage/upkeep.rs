@@ -106,9 +106,12 @@ impl Storage {
             self.materialise(now_ms)?;
         }
         self.forget_recent(shared.options.recent_bytes_max);
-        let end = self.appended_lsn();
-        if force && shared.forced_lsn.swap(end, Ordering::Relaxed) == end {
-            return self.rest(now_ms);
+        if force {
+            let forced_ms = shared.forced_ms.swap(now_ms, Ordering::Relaxed);
+            let end = self.appended_lsn();
+            if shared.forced_lsn.swap(end, Ordering::Relaxed) == end {
+                self.rest(forced_ms);
+            }
         }
         Ok(())
     }
@@ -146,17 +149,17 @@ impl Storage {
         }
     }
 
-    /// Gives back what an idle node does not need: memory kept for reuse, descriptors of logs nobody touches.
-    fn rest(&self, now_ms: TimestampMs) -> Result<(), UpkeepError> {
+    /// Gives back what an idle node does not need: memory kept for reuse, descriptors of logs nobody has touched since
+    /// upkeep was last forced. Until all of those are closed the node is not at rest, and this is to be called again.
+    fn rest(&self, forced_ms: TimestampMs) {
         let shared = &self.shared;
         self.forget_recent(0);
         shared.pool.trim();
-        shared.rested.store(true, Ordering::Relaxed);
         let opened = std::mem::take(&mut shared.lists.lock().opened);
-        let before = now_ms - shared.options.close_idle_ms;
-        let still_open: Vec<_> = self.log_list(opened).iter().filter(|log| !log.close_if_idle(before)).map(|log| log.id()).collect();
-        shared.lists.lock().opened.extend(still_open);
-        Ok(())
+        let mut logs = self.log_list(opened);
+        logs.retain(|log| !log.close_if_idle(forced_ms));
+        shared.rested.store(logs.is_empty(), Ordering::Relaxed);
+        shared.lists.lock().opened.extend(logs.iter().map(|log| log.id()));
     }
 }
 

@@ -317,7 +317,6 @@ fn tiny(random: &mut Random, plan: &Plan) -> StorageOptions {
     options.chunk_bytes = 4096 * *random.pick(&[1, 2, 4]) as usize;
     options.chunks_kept = 4;
     options.recent_bytes_max = *random.pick(&[0, 16 << 10, 64 << 10]);
-    options.close_idle_ms = 100;
     options.seed = random.number();
     options.mutation = plan.mutation;
     options
