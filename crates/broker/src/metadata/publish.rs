@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chronik_state::ids::LogId;
+use chronik_state::ids::{LogId, TopicId};
 use chronik_state::metadata::{Image, Topic};
 use chronik_state::metadata::configs::{BrokerLayers, ConfigMap, TopicSettings};
 use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Record};
@@ -34,8 +34,9 @@ impl Metadata {
     }
 
     pub(super) fn publish(&self, node: &Node, image: Image, records: &[Record]) {
+        let mut settings = LastSettings::default();
         for record in records {
-            if let Err(fatal) = replica_changed(node, &image, record) {
+            if let Err(fatal) = replica_changed(node, &image, record, &mut settings) {
                 return node.fail(&fatal);
             }
         }
@@ -49,7 +50,25 @@ impl Metadata {
     }
 }
 
-fn replica_changed(node: &Node, image: &Image, record: &Record) -> Result<(), LoadError> {
+/// The settings of the topic that was asked for last: all partitions of a new topic share them.
+#[derive(Default)]
+struct LastSettings(Option<(TopicId, Arc<TopicSettings>)>);
+
+impl LastSettings {
+    fn of(&mut self, topic: &Topic, resolve: impl FnOnce() -> TopicSettings) -> &Arc<TopicSettings> {
+        if self.0.as_ref().is_none_or(|(id, _)| *id != topic.id) {
+            self.0 = Some((topic.id, Arc::new(resolve())));
+        }
+        &self.0.as_ref().expect("just set").1
+    }
+}
+
+fn replica_changed(
+    node: &Node,
+    image: &Image,
+    record: &Record,
+    last: &mut LastSettings,
+) -> Result<(), LoadError> {
     let (topic_id, index) = match record {
         Record::Partition(record) => (record.topic_id, record.partition),
         Record::PartitionChange(record) => (record.topic_id, record.partition),
@@ -64,8 +83,8 @@ fn replica_changed(node: &Node, image: &Image, record: &Record) -> Result<(), Lo
         return Ok(());
     };
     if partition.leader == node.config.node_id {
-        let settings = Arc::new(topic_settings(node, image, &topic.configs));
-        lead(node, LogId { topic: topic_id, partition: index }, partition.leader_epoch, &settings)?;
+        let settings = last.of(topic, || topic_settings(node, image, &topic.configs));
+        lead(node, LogId { topic: topic_id, partition: index }, partition.leader_epoch, settings)?;
     }
     Ok(())
 }

@@ -211,9 +211,12 @@ impl Image {
 
     fn apply_partition(&mut self, record: &PartitionRecord) {
         let Some(topic) = self.topics.get_mut(&record.topic_id) else { return };
+        let replicas: Arc<[BrokerId]> = record.replicas.as_slice().into();
+        // They are the same nearly always, and partitions are many.
+        let same = record.in_sync == record.replicas;
         let partition = Partition {
-            replicas: record.replicas.as_slice().into(),
-            in_sync: record.in_sync.as_slice().into(),
+            in_sync: if same { Arc::clone(&replicas) } else { record.in_sync.as_slice().into() },
+            replicas,
             leader: record.leader,
             leader_epoch: record.leader_epoch,
             partition_epoch: record.partition_epoch,

@@ -10,7 +10,7 @@
 //! then be found on every replica that may be elected. A replica that has not confirmed anything in this leader epoch
 //! is unknown, and unknown blocks.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
@@ -64,9 +64,11 @@ pub struct NotEnoughReplicas {
     pub required: usize,
 }
 
-/// What a replica has confirmed in this leader epoch; `None` is unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Position {
+/// A replica, and what it has confirmed in this leader epoch; `None` is unknown.
+#[derive(Debug, Clone, Copy)]
+struct Replica {
+    broker_id: BrokerId,
+    in_sync: bool,
     written: Option<Offset>,
     durable: Option<Offset>,
 }
@@ -76,8 +78,8 @@ struct Position {
 pub struct Leader {
     broker_id: BrokerId,
     leader_epoch: LeaderEpoch,
-    positions: BTreeMap<BrokerId, Position>,
-    in_sync: BTreeSet<BrokerId>,
+    /// By ascending number. Few, and a node has tens of thousands of leaders: no map.
+    replicas: Box<[Replica]>,
     epoch_start_offset: Offset,
     log_end_offset: Offset,
     high_watermark: Offset,
@@ -93,15 +95,14 @@ impl Leader {
             in_sync.contains(&broker_id) && replicas.is_superset(&in_sync),
             "a leader is in sync, in-sync is a replica"
         );
-        let mut positions: BTreeMap<_, _> =
-            replicas.into_iter().map(|replica| (replica, Position::default())).collect();
-        let own = Position { written: Some(log_end_offset), durable: Some(log_end_offset) };
-        positions.insert(broker_id, own);
+        let replica = |id: BrokerId| {
+            let own = (id == broker_id).then_some(log_end_offset);
+            Replica { broker_id: id, in_sync: in_sync.contains(&id), written: own, durable: own }
+        };
         let mut leader = Leader {
             broker_id,
             leader_epoch: election.leader_epoch,
-            positions,
-            in_sync,
+            replicas: replicas.into_iter().map(replica).collect(),
             epoch_start_offset: log_end_offset,
             log_end_offset,
             high_watermark: high_watermark.min(log_end_offset),
@@ -115,14 +116,14 @@ impl Leader {
     /// The log ends at `log_end_offset` now; the new records count as written.
     pub fn on_append(&mut self, log_end_offset: Offset) -> Effects {
         self.log_end_offset = self.log_end_offset.max(log_end_offset);
-        let own = self.own_position();
+        let own = self.own();
         own.written = own.written.max(Some(log_end_offset));
         self.advance()
     }
 
     /// All records below `end_offset` are on this node's disk. The offset was taken before the sync was issued.
     pub fn on_durable(&mut self, end_offset: Offset) -> Effects {
-        let own = self.own_position();
+        let own = self.own();
         own.durable = own.durable.max(Some(end_offset));
         self.advance()
     }
@@ -136,7 +137,7 @@ impl Leader {
 
     /// May a write with acks=all begin, or, after its records are committed, be answered as such?
     pub fn check_in_sync(&self) -> Result<(), NotEnoughReplicas> {
-        let (in_sync, required) = (self.in_sync.len(), self.min_in_sync_replicas);
+        let (in_sync, required) = (self.in_sync().count(), self.min_in_sync_replicas);
         match in_sync >= required {
             true => Ok(()),
             false => Err(NotEnoughReplicas { in_sync, required }),
@@ -167,7 +168,7 @@ impl Leader {
     fn advance(&mut self) -> Effects {
         let confirmed = self
             .confirmed_by_all()
-            .filter(|confirmed| *confirmed > self.high_watermark && self.in_sync.len() >= self.strict_minimum());
+            .filter(|confirmed| *confirmed > self.high_watermark && self.in_sync().count() >= self.strict_minimum());
         self.high_watermark = confirmed.unwrap_or(self.high_watermark);
         Effects { high_watermark_advanced: confirmed }
     }
@@ -176,11 +177,10 @@ impl Leader {
     /// the append.
     fn confirmed_by_all(&self) -> Option<Offset> {
         let mut smallest = self.log_end_offset;
-        for replica in &self.in_sync {
-            let position = self.positions[replica];
+        for replica in self.in_sync() {
             smallest = smallest.min(match self.confirmation {
-                Confirmation::Durable => position.durable?,
-                Confirmation::Written => position.written?,
+                Confirmation::Durable => replica.durable?,
+                Confirmation::Written => replica.written?,
             });
         }
         Some(smallest)
@@ -188,11 +188,16 @@ impl Leader {
 
     /// A topic of two replicas that asks for three would otherwise never commit anything, not even for acks=1.
     fn strict_minimum(&self) -> usize {
-        self.min_in_sync_replicas.min(self.positions.len())
+        self.min_in_sync_replicas.min(self.replicas.len())
     }
 
-    fn own_position(&mut self) -> &mut Position {
-        self.positions.get_mut(&self.broker_id).expect("a leader is one of its replicas")
+    fn in_sync(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| replica.in_sync)
+    }
+
+    fn own(&mut self) -> &mut Replica {
+        let own = self.replicas.iter_mut().find(|replica| replica.broker_id == self.broker_id);
+        own.expect("a leader is one of its replicas")
     }
 }
 
