@@ -6,7 +6,9 @@ mod latency;
 mod librdkafka;
 mod many_producers;
 mod one_record;
+mod partitions;
 mod produce;
+mod restart;
 mod shapes;
 mod start;
 
@@ -15,6 +17,8 @@ use crate::figure::Figure;
 pub(crate) const ALL: &[Figure] = &[
     idle::FIGURE,
     start::FIGURE,
+    partitions::FIGURE,
+    restart::FIGURE,
     produce::SYNCED,
     produce::UNSYNCED,
     one_record::FIGURE,
@@ -27,4 +31,4 @@ pub(crate) const ALL: &[Figure] = &[
 ];
 
 /// Figures that are only taken when they are named.
-pub(crate) const APART: &[Figure] = &[];
+pub(crate) const APART: &[Figure] = &[crate::long::FIGURE];

@@ -20,6 +20,10 @@ pub(crate) struct Lab {
     pub(crate) directory: PathBuf,
     /// Whether sizes are cut down to a tenth or less: to see that everything works, not to measure.
     pub(crate) small: bool,
+    /// How long the long run takes.
+    pub(crate) minutes: f64,
+    /// Where a figure leaves more than its record, if anything is kept.
+    pub(crate) results: Option<PathBuf>,
     brokers: BTreeMap<Peer, Broker>,
     count: usize,
 }
@@ -29,7 +33,7 @@ impl Lab {
         // What an interrupted run left behind.
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-        Ok(Lab { programs, directory, small, brokers: BTreeMap::new(), count: 0 })
+        Ok(Lab { programs, directory, small, minutes: 30.0, results: None, brokers: BTreeMap::new(), count: 0 })
     }
 
     /// The broker that plays a peer, up and warm; started when it is asked for the first time.

@@ -6,6 +6,7 @@ mod figures;
 mod kafka;
 mod lab;
 mod load;
+mod long;
 mod machine;
 mod meter;
 mod peer;
@@ -63,6 +64,9 @@ struct Arguments {
     /// A tenth of the sizes and one round: to see that everything works. Its figures mean nothing.
     #[arg(long)]
     small: bool,
+    /// How long the long run takes, after its first minute.
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
     /// Names the figures and ends.
     #[arg(long)]
     list: bool,
@@ -104,6 +108,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let figures = chosen(&arguments.figures)?;
     let started = Instant::now();
     let mut lab = Lab::new(programs, directory, arguments.small)?;
+    lab.minutes = arguments.minutes;
+    lab.results = arguments.results.clone();
     for figure in figures {
         take(figure, &mut lab, arguments)?;
     }

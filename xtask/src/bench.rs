@@ -31,7 +31,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// A whole run, the long run and `page` write what is kept in the tree; figures that are taken alone stay out of it, for what
 /// stands side by side in the page was measured in one go.
 fn places(bench: &mut Command, arguments: &[String]) {
-    let kept = arguments.is_empty() || matches!(arguments, [only] if only == "page" || only == "long");
+    let kept = match arguments {
+        [] => true,
+        [long, options @ ..] if long == "long" => options.iter().all(|option| option != "--small"),
+        only => only == ["page"],
+    };
     if !kept {
         bench.arg("--results").arg(cache().join("bench-results"));
         return;
