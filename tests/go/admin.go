@@ -106,9 +106,10 @@ func deleteRecords(ctx context.Context, e *env) error {
 	if err := e.fill(ctx, topic, 100); err != nil {
 		return err
 	}
-	client := e.client(kgo.ConsumeTopics(topic))
-	defer client.Close()
-	adm := kadm.NewClient(client)
+	// Not the client that consumes: that one fetches from its birth on, and may have all the records before they are deleted.
+	asking := e.client()
+	defer asking.Close()
+	adm := kadm.NewClient(asking)
 	var offsets kadm.Offsets
 	offsets.Add(kadm.Offset{Topic: topic, Partition: 0, At: 60})
 	deleted, err := adm.DeleteRecords(ctx, offsets)
@@ -127,6 +128,8 @@ func deleteRecords(ctx context.Context, e *env) error {
 	if err := same("start", found.Offset, 60); err != nil {
 		return err
 	}
+	client := e.client(kgo.ConsumeTopics(topic))
+	defer client.Close()
 	got, err := take(ctx, client, 40)
 	if err != nil {
 		return err
