@@ -155,11 +155,14 @@ impl Storage {
         let shared = &self.shared;
         self.forget_recent(0);
         shared.pool.trim();
+        // Before the list is taken: a log that is opened meanwhile says otherwise afterwards, and must not be overruled.
+        shared.rested.store(true, Ordering::Relaxed);
         let opened = std::mem::take(&mut shared.lists.lock().opened);
         let mut logs = self.log_list(opened);
         logs.retain(|log| !log.close_if_idle(forced_ms));
-        shared.rested.store(logs.is_empty(), Ordering::Relaxed);
-        shared.lists.lock().opened.extend(logs.iter().map(|log| log.id()));
+        for log in logs {
+            shared.note_opened(log.id());
+        }
     }
 }
 

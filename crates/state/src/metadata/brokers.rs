@@ -3,14 +3,14 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::ids::{BrokerId, Offset, PartitionIndex};
-use crate::metadata::image::{Partition, Topic};
+use crate::ids::{BrokerId, Offset};
+use crate::metadata::image::Partition;
 use crate::metadata::record::{
-    BrokerRecord, ClusterRecord, Endpoint, FeatureLevelRecord, NO_LEADER, PartitionChangeRecord, Record,
+    BrokerRecord, ClusterRecord, Endpoint, FeatureLevelRecord, NO_LEADER, Record,
 };
+use crate::metadata::replicas::led_by;
 use crate::metadata::{Controller, Decision, MetadataError};
 
 /// The first command a cluster hears; heard again at each start to make sure that the data is its own.
@@ -101,7 +101,7 @@ impl Controller {
         for topic in self.image.topics() {
             for (index, partition) in topic.partitions.iter() {
                 if leads_or_may(partition, broker_id) {
-                    records.push(renewed(topic, *index, partition, broker_id));
+                    records.push(led_by(topic, *index, partition, broker_id));
                 }
             }
         }
@@ -131,15 +131,4 @@ impl BrokerRegistration {
 
 fn leads_or_may(partition: &Partition, broker_id: BrokerId) -> bool {
     partition.leader == broker_id || (partition.leader == NO_LEADER && partition.in_sync.contains(&broker_id))
-}
-
-fn renewed(topic: &Arc<Topic>, index: PartitionIndex, partition: &Partition, leader: BrokerId) -> Record {
-    Record::PartitionChange(PartitionChangeRecord {
-        topic_id: topic.id,
-        partition: index,
-        in_sync: partition.in_sync.to_vec(),
-        leader,
-        leader_epoch: partition.leader_epoch + 1,
-        partition_epoch: partition.partition_epoch + 1,
-    })
 }

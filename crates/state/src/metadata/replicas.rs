@@ -97,7 +97,8 @@ impl Controller {
     }
 }
 
-fn led_by(topic: &Topic, index: PartitionIndex, partition: &Partition, leader: BrokerId) -> Record {
+/// A leadership begins: in a new epoch, even where the leader stays.
+pub(super) fn led_by(topic: &Topic, index: PartitionIndex, partition: &Partition, leader: BrokerId) -> Record {
     let in_sync = match partition.in_sync.contains(&leader) {
         true => partition.in_sync.to_vec(),
         // Whoever was in sync with a leader that is gone is not with this one.
