@@ -11,9 +11,15 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 use crate::disk::BLOCK_BYTES;
+
+/// The size of a large page where they have one size only (x86-64; on arm64 with pages of 4 KiB).
+const LARGE_PAGE_BYTES: usize = 2 << 20;
+/// With this much in use, further memory is asked for in large pages: direct I/O then looks up one page instead of 512.
+/// A node with little to do keeps to small ones, of which it touches no more than it needs.
+const LARGE_PAGES_FROM_BYTES: usize = 2 * LARGE_PAGE_BYTES;
 
 /// Aligned memory of fixed size. The bytes are meaningless until a range over them is frozen.
 pub(crate) struct Chunk {
@@ -25,6 +31,7 @@ pub(crate) struct Chunk {
 struct Memory {
     start: NonNull<u8>,
     length: usize,
+    in_large_pages: bool,
 }
 
 // SAFETY: the memory is owned; who may touch which byte of it is what `ChunkRange` and `ChunkSlice` arrange.
@@ -36,23 +43,45 @@ impl Memory {
     /// Asks the system itself: what goes back then is really back, whatever else the process has on its heap.
     fn new(length: usize) -> Self {
         assert!(length > 0 && length.is_multiple_of(BLOCK_BYTES), "chunks are whole blocks");
-        let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        // SAFETY: a new anonymous mapping at an address of the system's choice touches no memory of anyone.
-        let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, kind) };
-        let layout = Layout::from_size_align(length, BLOCK_BYTES).expect("a chunk is smaller than the address space");
-        let start = mapped.ok().and_then(|start| NonNull::new(start.cast())).unwrap_or_else(|| handle_alloc_error(layout));
-        Memory { start, length }
+        Memory { start: map(length), length, in_large_pages: false }
     }
+
+    /// The same in large pages, if the system has some; whole ones only.
+    fn new_in_large_pages(length: usize) -> Self {
+        assert!(length > 0 && length.is_multiple_of(LARGE_PAGE_BYTES), "large pages are given whole");
+        let mapped = map(length + LARGE_PAGE_BYTES);
+        let before = mapped.as_ptr().align_offset(LARGE_PAGE_BYTES);
+        // SAFETY: `before` is less than a large page, so start and end lie within the mapping.
+        let (start, end) = unsafe { (mapped.add(before), mapped.add(before + length)) };
+        unmap(mapped, before);
+        unmap(end, LARGE_PAGE_BYTES - before);
+        // SAFETY: the range is a mapping of our own, and the advice changes nothing of what is in it.
+        let _ = unsafe { madvise(start.as_ptr().cast(), length, Advice::LinuxHugepage) };
+        Memory { start, length, in_large_pages: true }
+    }
+}
+
+fn map(length: usize) -> NonNull<u8> {
+    let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: a new anonymous mapping at an address of the system's choice touches no memory of anyone.
+    let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, kind) };
+    let layout = Layout::from_size_align(length, BLOCK_BYTES).expect("a chunk is smaller than the address space");
+    mapped.ok().and_then(|start| NonNull::new(start.cast())).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// Gives back what was mapped, and nobody refers to any more.
+fn unmap(start: NonNull<u8>, length: usize) {
+    if length == 0 {
+        return;
+    }
+    // SAFETY: callers give a range of a mapping of their own, once.
+    let unmapped = unsafe { munmap(start.as_ptr().cast(), length) };
+    debug_assert!(unmapped.is_ok());
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.length == 0 {
-            return;
-        }
-        // SAFETY: mapped in `new` with the same length, unmapped once, and nobody refers to it any more.
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
-        debug_assert!(unmapped.is_ok());
+        unmap(self.start, self.length);
     }
 }
 
@@ -60,7 +89,7 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.live_bytes.fetch_sub(self.memory.length, Ordering::Relaxed);
-            let empty = Memory { start: NonNull::dangling(), length: 0 };
+            let empty = Memory { start: NonNull::dangling(), length: 0, in_large_pages: false };
             pool.put(std::mem::replace(&mut self.memory, empty));
         }
     }
@@ -83,9 +112,20 @@ impl ChunkPool {
     /// A chunk of the usual size, or larger if `bytes` need it, as the writer of all of it.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> ChunkWriter {
         let pooled = if bytes <= self.chunk_bytes { self.free.lock().pop() } else { None };
-        let memory = pooled.unwrap_or_else(|| Memory::new(bytes.max(self.chunk_bytes).next_multiple_of(BLOCK_BYTES)));
+        let memory = pooled.unwrap_or_else(|| self.map(bytes.max(self.chunk_bytes).next_multiple_of(BLOCK_BYTES)));
         self.live_bytes.fetch_add(memory.length, Ordering::Relaxed);
         ChunkWriter { chunk: Arc::new(Chunk { memory, pool: Arc::downgrade(self) }), next: 0 }
+    }
+
+    fn map(&self, length: usize) -> Memory {
+        match self.wants_large_pages() && length.is_multiple_of(LARGE_PAGE_BYTES) {
+            true => Memory::new_in_large_pages(length),
+            false => Memory::new(length),
+        }
+    }
+
+    fn wants_large_pages(&self) -> bool {
+        self.chunk_bytes.is_multiple_of(LARGE_PAGE_BYTES) && self.live_bytes() >= LARGE_PAGES_FROM_BYTES
     }
 
     /// Gives back to the system what nobody needs just now.
@@ -100,7 +140,7 @@ impl ChunkPool {
     }
 
     fn put(&self, memory: Memory) {
-        if memory.length != self.chunk_bytes {
+        if memory.length != self.chunk_bytes || (self.wants_large_pages() && !memory.in_large_pages) {
             return;
         }
         let mut free = self.free.lock();

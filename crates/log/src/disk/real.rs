@@ -12,16 +12,15 @@ use std::thread;
 
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::{ReadWriteFlags, pwritev2};
 
 use super::{BLOCK_BYTES, Disk, DiskFile, DiskSpace, FileHandle, OpenMode};
 
 /// The most buffers one vectored write takes (`IOV_MAX` on Linux).
 const BUFFERS_MAX: usize = 1024;
 
-/// Writes from this size on go past the page cache.
-const LARGE_BYTES: usize = 256 << 10;
-/// What is written past it at once; a multiple of a block.
-const BOUNCE_BYTES: usize = 1 << 20;
+/// Writes from this size on go past the page cache, if they lie in memory as they do in the file.
+const DIRECT_BYTES: usize = 64 << 10;
 
 /// How many steps are taken at a time, at most, and how many each thread should find for itself to be worth its start.
 /// File systems put what waits for them at once into one commit of their journal.
@@ -122,15 +121,11 @@ fn writable() -> OpenOptions {
     options
 }
 
-/// Two descriptors past the page cache, or one through it where the file system has no such way (tmpfs).
+/// Past the page cache, or through it where the file system has no such way (tmpfs).
 fn open_wal(path: &Path) -> io::Result<FileHandle> {
     let direct = OFlags::DIRECT.bits() as i32;
-    let durable = (OFlags::DIRECT | OFlags::DSYNC).bits() as i32;
     match writable().custom_flags(direct).open(path) {
-        Ok(plain) => {
-            let durable = writable().custom_flags(durable).open(path)?;
-            Ok(Arc::new(DirectFile { plain: BufferedFile { file: plain }, durable: BufferedFile { file: durable } }))
-        }
+        Ok(file) => Ok(Arc::new(DirectFile { direct: BufferedFile { file } })),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             Ok(Arc::new(BufferedFile { file: writable().open(path)? }))
         }
@@ -158,11 +153,7 @@ impl DiskFile for BufferedFile {
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
-        let mut position = position;
-        for group in buffers.chunks(BUFFERS_MAX) {
-            position += write_group(&self.file, group, position)?;
-        }
-        Ok(())
+        write_all(&self.file, buffers, position, ReadWriteFlags::empty())
     }
 
     fn write_durable(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
@@ -218,32 +209,15 @@ impl CachedFile {
 
     /// Whole blocks behind the end of the file go past the page cache, what is before and after them through it. No page
     /// of those blocks can be cached: nobody has read or written there.
-    fn write_large(&self, direct: &BufferedFile, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
-        let mut source = Gather { buffers, skip: 0 };
-        let mut bounce = vec![0; BOUNCE_BYTES + BLOCK_BYTES];
-        let aligned = bounce.as_ptr().align_offset(BLOCK_BYTES);
-        let bounce = &mut bounce[aligned..aligned + BOUNCE_BYTES];
-        let mut position = position;
-        let head = (position.next_multiple_of(BLOCK_BYTES as u64) - position) as usize;
-        if head > 0 {
-            let head = source.fill(&mut bounce[..head]);
-            self.cached.write_at(&[IoSlice::new(&bounce[..head])], position)?;
-            position += head as u64;
+    fn write_large(&self, direct: &BufferedFile, bytes: &[u8], position: u64) -> io::Result<()> {
+        let (head, rest) = bytes.split_at(position.next_multiple_of(BLOCK_BYTES as u64).abs_diff(position) as usize);
+        let (whole, tail) = rest.split_at(rest.len() - rest.len() % BLOCK_BYTES);
+        let whole_at = position + head.len() as u64;
+        let parts = [(&self.cached, head, position), (direct, whole, whole_at), (&self.cached, tail, whole_at + whole.len() as u64)];
+        for (file, part, position) in parts.into_iter().filter(|(_, part, _)| !part.is_empty()) {
+            file.write_at(&[IoSlice::new(part)], position)?;
         }
-        loop {
-            let filled = source.fill(bounce);
-            let whole = filled - filled % BLOCK_BYTES;
-            if whole > 0 {
-                direct.write_at(&[IoSlice::new(&bounce[..whole])], position)?;
-            }
-            if filled > whole {
-                self.cached.write_at(&[IoSlice::new(&bounce[whole..filled])], position + whole as u64)?;
-            }
-            position += filled as u64;
-            if filled < BOUNCE_BYTES {
-                return Ok(());
-            }
-        }
+        Ok(())
     }
 }
 
@@ -253,12 +227,13 @@ impl DiskFile for CachedFile {
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
-        let bytes: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        if bytes >= LARGE_BYTES
+        if let [bytes] = buffers
+            && bytes.len() >= DIRECT_BYTES
+            && lies_as_in_memory(bytes, position)
             && position >= self.length()?
             && let Some(direct) = self.direct()
         {
-            return self.write_large(direct, buffers, position);
+            return self.write_large(direct, bytes, position);
         }
         self.cached.write_at(buffers, position)
     }
@@ -289,63 +264,46 @@ impl DiskFile for CachedFile {
     }
 }
 
-/// Several buffers as one run of bytes.
-struct Gather<'a> {
-    buffers: &'a [IoSlice<'a>],
-    skip: usize,
+/// True if block boundaries of the file are those of memory.
+fn lies_as_in_memory(bytes: &[u8], position: u64) -> bool {
+    bytes.as_ptr().addr() % BLOCK_BYTES == (position % BLOCK_BYTES as u64) as usize
 }
 
-impl Gather<'_> {
-    /// Copies the next bytes to `out`; fewer than fit only at the end.
-    fn fill(&mut self, out: &mut [u8]) -> usize {
-        let mut filled = 0;
-        while let Some((first, others)) = self.buffers.split_first() {
-            let count = (first.len() - self.skip).min(out.len() - filled);
-            out[filled..filled + count].copy_from_slice(&first[self.skip..self.skip + count]);
-            filled += count;
-            self.skip += count;
-            if self.skip < first.len() {
-                break;
-            }
-            (self.buffers, self.skip) = (others, 0);
-        }
-        filled
-    }
-}
-
-/// Past the page cache: `durable` has O_DSYNC, `plain` has not.
+/// Past the page cache.
 struct DirectFile {
-    plain: BufferedFile,
-    durable: BufferedFile,
+    direct: BufferedFile,
 }
 
 impl DiskFile for DirectFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.plain.read_at(buffer, position)
+        self.direct.read_at(buffer, position)
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
-        self.plain.write_at(buffers, position)
+        self.direct.write_at(buffers, position)
     }
 
+    /// RWF_DSYNC with each write: what `fdatasync` would add to it, and no more. Not a descriptor with O_DSYNC: rustix 1.1
+    /// opens one with O_SYNC instead (`rustix::fs::OFlags::DSYNC`), which writes the inode with its new time as well,
+    /// whenever the clock has ticked.
     fn write_durable(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
-        self.durable.write_at(buffers, position)
+        write_all(&self.direct.file, buffers, position, ReadWriteFlags::DSYNC)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.plain.sync()
+        self.direct.sync()
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        self.plain.allocate(length)
+        self.direct.allocate(length)
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.plain.set_length(length)
+        self.direct.set_length(length)
     }
 
     fn length(&self) -> io::Result<u64> {
-        self.plain.length()
+        self.direct.length()
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -353,15 +311,24 @@ impl DiskFile for DirectFile {
     }
 }
 
+/// Writes all buffers, each vectored write with `flags`.
+fn write_all(file: &File, buffers: &[IoSlice<'_>], position: u64, flags: ReadWriteFlags) -> io::Result<()> {
+    let mut position = position;
+    for group in buffers.chunks(BUFFERS_MAX) {
+        position += write_group(file, group, position, flags)?;
+    }
+    Ok(())
+}
+
 /// Writes at most [`BUFFERS_MAX`] buffers, going on after short writes; returns how many bytes.
-fn write_group(file: &File, buffers: &[IoSlice<'_>], position: u64) -> io::Result<u64> {
+fn write_group(file: &File, buffers: &[IoSlice<'_>], position: u64, flags: ReadWriteFlags) -> io::Result<u64> {
     let total: usize = buffers.iter().map(|buffer| buffer.len()).sum();
     let mut written = 0;
     while written < total {
         let result = if written == 0 {
-            rustix::io::pwritev(file, buffers, position)
+            pwritev2(file, buffers, position, flags)
         } else {
-            rustix::io::pwrite(file, rest_of_first(buffers, written), position + written as u64)
+            pwritev2(file, &[IoSlice::new(rest_of_first(buffers, written))], position + written as u64, flags)
         };
         match result {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -388,6 +355,8 @@ fn rest_of_first<'a>(buffers: &'a [IoSlice<'_>], written: usize) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::ChunkPool;
+    use crate::disk::gather::{LARGE_WRITE_BYTES, write_gathered};
 
     /// Bytes that differ from place to place.
     fn bytes(length: usize, seed: usize) -> Vec<u8> {
@@ -398,18 +367,23 @@ mod tests {
     fn large_and_small_appends_give_one_run_of_bytes() {
         let directory = tempfile::tempdir().unwrap();
         let file = RealDisk.open(&directory.path().join("segment"), OpenMode::Write).unwrap();
-        let mut expected = Vec::new();
-        let lengths = [5, LARGE_BYTES, 100, LARGE_BYTES + 4091, 3 * BOUNCE_BYTES, 4096, BOUNCE_BYTES + 1, LARGE_BYTES - 1];
-        for (seed, length) in lengths.into_iter().enumerate() {
-            let appended = bytes(length, seed);
-            // In uneven parts, as batches are.
-            let parts: Vec<_> = appended.chunks(length / 3 + 1).map(IoSlice::new).collect();
-            file.write_at(&parts, expected.len() as u64).unwrap();
-            expected.extend(appended);
-            assert_eq!(file.length().unwrap(), expected.len() as u64);
-            let mut read = vec![0; expected.len()];
-            assert_eq!(file.read_at(&mut read, 0).unwrap(), expected.len());
-            assert!(read == expected, "after {length} bytes");
+        // Both smaller and larger than what is gathered at once.
+        for chunk_bytes in [DIRECT_BYTES, LARGE_WRITE_BYTES, 2 << 20] {
+            let pool = ChunkPool::new(chunk_bytes, 1);
+            let mut expected = Vec::new();
+            file.set_length(0).unwrap();
+            let lengths = [5, LARGE_WRITE_BYTES, 100, LARGE_WRITE_BYTES + 4091, 3 << 20, 4096, (1 << 20) + 1, LARGE_WRITE_BYTES - 1];
+            for (seed, length) in lengths.into_iter().enumerate() {
+                let appended = bytes(length, seed);
+                // In uneven parts, as batches are.
+                let parts: Vec<_> = appended.chunks(length / 3 + 1).map(IoSlice::new).collect();
+                write_gathered(file.as_ref(), &pool, &parts, expected.len() as u64).unwrap();
+                expected.extend(appended);
+                assert_eq!(file.length().unwrap(), expected.len() as u64);
+                let mut read = vec![0; expected.len()];
+                assert_eq!(file.read_at(&mut read, 0).unwrap(), expected.len());
+                assert!(read == expected, "after {length} bytes");
+            }
         }
     }
 
@@ -417,11 +391,12 @@ mod tests {
     fn what_is_there_already_is_overwritten_through_the_page_cache() {
         let directory = tempfile::tempdir().unwrap();
         let file = RealDisk.open(&directory.path().join("segment"), OpenMode::Write).unwrap();
-        let (first, second) = (bytes(2 * BOUNCE_BYTES, 1), bytes(2 * BOUNCE_BYTES, 2));
-        file.write_at(&[IoSlice::new(&first)], 0).unwrap();
+        let pool = ChunkPool::new(1 << 20, 1);
+        let (first, second) = (bytes(2 << 20, 1), bytes(2 << 20, 2));
+        write_gathered(file.as_ref(), &pool, &[IoSlice::new(&first)], 0).unwrap();
         let mut read = vec![0; first.len()];
         file.read_at(&mut read, 0).unwrap();
-        file.write_at(&[IoSlice::new(&second)], 0).unwrap();
+        write_gathered(file.as_ref(), &pool, &[IoSlice::new(&second)], 0).unwrap();
         file.read_at(&mut read, 0).unwrap();
         assert!(read == second);
     }

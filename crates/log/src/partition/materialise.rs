@@ -11,6 +11,7 @@ use super::index::{IndexBuilder, IndexEntry};
 use super::segment::Segment;
 use super::{PartitionLog, State, TailBatch};
 use crate::checkpoint::ActiveRow;
+use crate::disk::gather::write_gathered;
 use crate::errors::UpkeepError;
 
 /// The most that is written at once.
@@ -105,7 +106,9 @@ impl PartitionLog {
         let failed = |error| self.shared.upkeep_error("writing", step.segment.path(), error);
         let disk = self.shared.disk.as_ref();
         let buffers: Vec<IoSlice<'_>> = step.batches.iter().map(|batch| IoSlice::new(&batch.bytes)).collect();
-        step.segment.data(disk).and_then(|data| data.write_at(&buffers, step.active.length)).map_err(failed)?;
+        let pool = &self.shared.pool;
+        let data = step.segment.data(disk).map_err(failed)?;
+        write_gathered(data.as_ref(), pool, &buffers, step.active.length).map_err(failed)?;
         let mut entries = Vec::new();
         let mut position = step.active.length;
         for batch in &step.batches {
