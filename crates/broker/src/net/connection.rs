@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chronik_wire::ApiKey;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -34,6 +35,11 @@ const PARKED_MAX: usize = 256;
 const PARKED_BYTES_MAX: usize = 1 << 20;
 /// How long one connection may keep its thread before others get their turn.
 const TURN: Duration = Duration::from_millis(1);
+/// After a read of so much, the peer is taken to be sending still: one more look costs little, and what it finds shares a
+/// commit with what is there already.
+const STREAMING_BYTES: usize = 32 << 10;
+/// What one connection reads at most before a commit.
+const TURN_BYTES: usize = 512 << 10;
 /// How long a large request may wait for memory before its connection is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
 /// What a byte of a request may become in memory: strings of no length cost one or two. Measured, with room to spare.
@@ -107,6 +113,9 @@ struct Connection<'a> {
     idle_max: Duration,
     /// Since when it has its thread.
     turn_began: Instant,
+    /// What it has read since, and what of that came last.
+    turn_bytes: usize,
+    last_read_bytes: usize,
 }
 
 /// What a look at the front of the buffer led to.
@@ -144,6 +153,8 @@ impl<'a> Connection<'a> {
             stopping: node.stopping(),
             stop_deadline: None,
             turn_began: Instant::now(),
+            turn_bytes: 0,
+            last_read_bytes: 0,
             idle_max: node.settings.connection_idle_max,
             reactor,
         })
@@ -169,6 +180,9 @@ impl<'a> Connection<'a> {
                     continue;
                 }
             };
+            if self.is_streaming() && self.read_again(frame_bytes).await? {
+                continue;
+            }
             self.settle().await?;
             self.give_way().await;
             if self.wait().await? == Woken::Readable {
@@ -186,14 +200,18 @@ impl<'a> Connection<'a> {
                 break blocked;
             }
         };
+        self.give_back_if_empty();
+        self.unpark();
+        self.flush().await?;
+        Ok(blocked)
+    }
+
+    fn give_back_if_empty(&mut self) {
         if self.buffer.as_ref().is_some_and(ReadBuffer::is_empty) {
             let buffer = self.buffer.take().expect("just seen");
             self.reactor.buffers.give_back(buffer);
             self.share.try_resize(0);
         }
-        self.unpark();
-        self.flush().await?;
-        Ok(blocked)
     }
 
     async fn serve_front(&mut self) -> Result<Step, Closed> {
@@ -332,6 +350,7 @@ impl<'a> Connection<'a> {
             () = tokio::time::sleep_until(deadline) => return Err(Closed::Idle),
         };
         self.turn_began = Instant::now();
+        self.turn_bytes = 0;
         match woken {
             Woken::Stopping => Err(self.stop().await),
             woken => Ok(woken),
@@ -418,12 +437,8 @@ impl<'a> Connection<'a> {
 
     /// Reads once.
     async fn read(&mut self, frame_bytes: Option<usize>) -> Result<(), Closed> {
-        if self.buffer.as_ref().is_some_and(|buffer| buffer.is_full() && buffer.capacity() >= BUFFER_BYTES) {
-            self.make_room(frame_bytes).await?;
-        }
-        let buffer = self.buffer.get_or_insert_with(|| self.reactor.buffers.take());
-        self.reactor.buffers.unshrink(buffer);
-        let mut target = ReadBuf::new(buffer.spare());
+        self.prepare_buffer(frame_bytes).await?;
+        let mut target = ReadBuf::new(self.buffer.as_mut().expect("just prepared").spare());
         let stream = &mut self.stream;
         let polled = std::future::poll_fn(|context| match Pin::new(&mut *stream).poll_read(context, &mut target) {
             // Readiness was stale: that is no reason to wait here, where parked answers are not heard.
@@ -433,12 +448,50 @@ impl<'a> Connection<'a> {
         let Some(result) = polled.await else { return Ok(()) };
         result?;
         let count = target.filled().len();
-        buffer.filled(count);
+        self.take_in(count).await
+    }
+
+    /// True if more may have come since the last read, and this turn has room for it.
+    fn is_streaming(&self) -> bool {
+        self.last_read_bytes >= STREAMING_BYTES && self.turn_bytes < TURN_BYTES
+    }
+
+    /// Reads what came meanwhile; false if nothing did. Past the runtime, which takes a short read as the end of what is
+    /// there: whatever comes after this look is an event to it again.
+    async fn read_again(&mut self, frame_bytes: Option<usize>) -> Result<bool, Closed> {
+        self.last_read_bytes = 0;
+        self.prepare_buffer(frame_bytes).await?;
+        let spare = self.buffer.as_mut().expect("just prepared").spare();
+        match rustix::net::recv(&self.stream, spare, RecvFlags::DONTWAIT) {
+            Ok((count, _)) => self.take_in(count).await.map(|()| true),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                self.give_back_if_empty();
+                Ok(false)
+            }
+            Err(error) => Err(Closed::Io(error.into())),
+        }
+    }
+
+    /// A buffer with room for a read.
+    async fn prepare_buffer(&mut self, frame_bytes: Option<usize>) -> Result<(), Closed> {
+        if self.buffer.as_ref().is_some_and(|buffer| buffer.is_full() && buffer.capacity() >= BUFFER_BYTES) {
+            self.make_room(frame_bytes).await?;
+        }
+        let buffer = self.buffer.get_or_insert_with(|| self.reactor.buffers.take());
+        self.reactor.buffers.unshrink(buffer);
+        Ok(())
+    }
+
+    /// Counts what a read put into the buffer; nothing is the end of what the peer sends.
+    async fn take_in(&mut self, count: usize) -> Result<(), Closed> {
         if count == 0 {
             // Who only ended its own side still wants to know what became of its records.
             self.wait_for_release().await?;
             return Err(Closed::ByClient);
         }
+        self.buffer.as_mut().expect("it was read into").filled(count);
+        self.last_read_bytes = count;
+        self.turn_bytes += count;
         Ok(())
     }
 
