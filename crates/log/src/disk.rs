@@ -84,8 +84,8 @@ pub trait Disk: Send + Sync {
 pub trait DiskFile: Send + Sync {
     /// Reads up to `buffer.len()` bytes at `position`; fewer only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
-    /// Writes all of `buffers` one after another at `position`. One large buffer that lies in memory as it does in the file
-    /// (both the same distance behind a multiple of [`BLOCK_BYTES`]) may go past the page cache.
+    /// Writes all of `buffers` one after another at `position`. Many whole blocks, in memory as in the file, may go past the
+    /// page cache.
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()>;
     /// Writes, and returns when what was written here is durable. Says nothing about earlier writes.
     fn write_durable(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()>;

@@ -50,6 +50,8 @@ pub struct StorageOptions {
     pub disk_reserve_bytes: u64,
     /// A segment's index gets an entry about every so many bytes.
     pub index_interval_bytes: u64,
+    /// Batches from this size on are so placed in memory that whole blocks of them can be written to segments without a copy.
+    pub aligned_batch_bytes: usize,
     /// Memory is taken in pieces of this size.
     pub chunk_bytes: usize,
     /// Batches stay in memory behind their move to a segment while no more than this is taken in all.
@@ -92,6 +94,7 @@ impl StorageOptions {
             tail_bytes_max: 64 << 20,
             disk_reserve_bytes: 64 << 20,
             index_interval_bytes: 4096,
+            aligned_batch_bytes: 32 << 10,
             chunk_bytes: 2 << 20,
             recent_bytes_max: 48 << 20,
             chunks_kept: 48,

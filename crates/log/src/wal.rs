@@ -116,6 +116,7 @@ pub(crate) struct Reserved {
     range: ChunkRange,
     lsn: Lsn,
     salt: u64,
+    gap_bytes: u16,
 }
 
 /// What to append, and how.
@@ -128,6 +129,17 @@ pub(crate) struct NewEntry {
     pub(crate) class: SyncClass,
     /// May use the space kept for metadata.
     pub(crate) privileged: bool,
+    /// Where in a disk block the payload should begin, if that matters: where it will in its segment.
+    pub(crate) lies_at: Option<u16>,
+}
+
+impl NewEntry {
+    /// Bytes of the entry if it begins `at` bytes behind the beginning of its block, and of the gap in it.
+    fn bytes_at(&self, at: usize) -> (usize, u16) {
+        let payload_at = at + ENTRY_HEADER_BYTES;
+        let gap = self.lies_at.map_or(0, |wanted| (usize::from(wanted) + BLOCK_BYTES - payload_at % BLOCK_BYTES) % BLOCK_BYTES);
+        (ENTRY_HEADER_BYTES + gap + self.payload_bytes, gap as u16)
+    }
 }
 
 /// An entry that has its place in the log.
@@ -199,36 +211,38 @@ impl Wal {
 
     /// Copies the payload to its place, lets `patch` change it there, and seals the entry.
     pub(crate) fn write(&self, reserved: Reserved, entry: &NewEntry, payload: &[u8], patch: impl FnOnce(&mut [u8])) -> Written {
-        let Reserved { mut range, lsn, salt } = reserved;
+        let Reserved { mut range, lsn, salt, gap_bytes } = reserved;
         let mut header = range.split_front(ENTRY_HEADER_BYTES);
+        range.split_front(usize::from(gap_bytes)).fill_zero();
         range.fill(payload);
         patch(range.bytes_mut());
         header.fill_zero();
-        EntryHeader {
+        let written = EntryHeader {
             kind: entry.kind,
             log: entry.log,
             lsn,
             appended_ms: entry.now_ms,
+            gap_bytes,
             payload_bytes: payload.len() as u32,
-        }
-        .write(header.bytes_mut(), salt, range.bytes_mut());
-        let end_lsn = lsn + (ENTRY_HEADER_BYTES + payload.len()) as u64;
+        };
+        written.write(header.bytes_mut(), salt, range.bytes_mut());
+        let end_lsn = lsn + written.total_bytes() as u64;
         Written { payload: range.freeze(), end_lsn }
     }
 
     /// Under the lock: a range of the open block, or of a new one; `None` when a file must be found first.
     fn try_reserve(&self, entry: &NewEntry) -> Option<Reserved> {
-        let bytes = ENTRY_HEADER_BYTES + entry.payload_bytes;
         let mut placing = self.placing.lock();
         let tail = if entry.privileged { 0 } else { self.options.reserve_bytes };
-        if !placing.fits_open(bytes, tail) {
+        if !placing.fits_open(entry, tail) {
             placing.seal_open();
+            let (bytes, _) = entry.bytes_at(BLOCK_HEADER_BYTES);
             if !placing.make_room(BLOCK_HEADER_BYTES + bytes, tail, &self.options) {
                 return None;
             }
             placing.open_block(BLOCK_HEADER_BYTES + bytes, &self.pool);
         }
-        let reserved = placing.take(bytes, entry.class);
+        let reserved = placing.take(entry);
         if placing.spares.is_empty() && placing.position > self.options.file_bytes / 4 {
             self.wants_spare.store(true, Ordering::Relaxed);
         }
@@ -240,8 +254,9 @@ impl Wal {
 }
 
 impl Placing {
-    fn fits_open(&self, bytes: usize, tail: u64) -> bool {
+    fn fits_open(&self, entry: &NewEntry, tail: u64) -> bool {
         let Some(open) = &self.open else { return false };
+        let (bytes, _) = entry.bytes_at(open.memory.length());
         let on_disk = (open.memory.length() + bytes).next_multiple_of(BLOCK_BYTES) as u64;
         open.memory.remaining() >= bytes && self.position + on_disk + tail <= self.file.length
     }
@@ -289,15 +304,16 @@ impl Placing {
         self.open = Some(OpenBlock { memory, header, lsn: self.next_lsn, entries: 0, class: SyncClass::Interval });
     }
 
-    fn take(&mut self, bytes: usize, class: SyncClass) -> Reserved {
+    fn take(&mut self, entry: &NewEntry) -> Reserved {
         let open = self.open.as_mut().expect("a block was opened for this entry");
+        let (bytes, gap_bytes) = entry.bytes_at(open.memory.length());
         let range = open.memory.take(bytes);
         open.entries += 1;
-        if class == SyncClass::Commit {
+        if entry.class == SyncClass::Commit {
             open.class = SyncClass::Commit;
         }
         let lsn = self.next_lsn;
         self.next_lsn += bytes as u64;
-        Reserved { range, lsn, salt: self.file.salt }
+        Reserved { range, lsn, salt: self.file.salt, gap_bytes }
     }
 }

@@ -165,3 +165,61 @@ fn an_idle_node_closes_the_files_of_its_logs() {
     storage.upkeep(40, true).unwrap();
     assert_eq!((descriptors_below(&path), storage.pressure().dirty), (idle, false));
 }
+
+/// Sets the version in the headers of all files of the write-ahead log.
+fn set_wal_version(directory: &std::path::Path, version: u32) {
+    for entry in std::fs::read_dir(directory.join("wal")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension() == Some("wal".as_ref()) {
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[8..12].copy_from_slice(&version.to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[..60]);
+            bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn large_and_small_batches_come_back_after_a_stop_without_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let (storage, _) = open(directory.path());
+    let log = storage.create(LOG, LogConfig::default()).unwrap();
+    for number in 0..60_usize {
+        let value = "x".repeat(number * 7_919 % 90_000);
+        log.append(batch(&[&value, "y"]).as_valid(), at(number as i64)).unwrap();
+        storage.commit().unwrap();
+        if number == 40 {
+            let before = all_bytes(&log);
+            storage.upkeep(1, true).unwrap();
+            assert!(all_bytes(&log) == before);
+        }
+    }
+    let before = all_bytes(&log);
+    drop((log, storage));
+    let (storage, recovered) = open(directory.path());
+    assert_eq!((recovered.entries, recovered.torn_tail), (19, false));
+    assert!(all_bytes(&storage.log(LOG).unwrap()) == before);
+}
+
+#[test]
+fn the_write_ahead_log_of_version_1_is_read_and_that_of_a_newer_program_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (storage, _) = open(directory.path());
+    let log = storage.create(LOG, LogConfig::default()).unwrap();
+    // Small ones: version 1 has no gaps.
+    for number in 0..10 {
+        log.append(batch(&[&format!("value {number}")]).as_valid(), at(number)).unwrap();
+    }
+    storage.commit().unwrap();
+    let before = all_bytes(&log);
+    drop((log, storage));
+    set_wal_version(directory.path(), 1);
+    let (storage, recovered) = open(directory.path());
+    assert_eq!(recovered.entries, 10);
+    assert!(all_bytes(&storage.log(LOG).unwrap()) == before);
+    drop(storage);
+    set_wal_version(directory.path(), 3);
+    let refused = Storage::open(Arc::new(RealDisk), StorageOptions::new(directory.path()), 0).err().unwrap().to_string();
+    assert!(refused.contains("version 3 is newer"), "{refused}");
+}

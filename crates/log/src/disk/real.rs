@@ -19,7 +19,7 @@ use super::{BLOCK_BYTES, Disk, DiskFile, DiskSpace, FileHandle, OpenMode};
 /// The most buffers one vectored write takes (`IOV_MAX` on Linux).
 const BUFFERS_MAX: usize = 1024;
 
-/// Writes from this size on go past the page cache, if they lie in memory as they do in the file.
+/// Writes of whole blocks from this size on go past the page cache.
 const DIRECT_BYTES: usize = 64 << 10;
 
 /// How many steps are taken at a time, at most, and how many each thread should find for itself to be worth its start.
@@ -206,19 +206,6 @@ impl CachedFile {
         };
         self.direct.get_or_init(open).as_ref()
     }
-
-    /// Whole blocks behind the end of the file go past the page cache, what is before and after them through it. No page
-    /// of those blocks can be cached: nobody has read or written there.
-    fn write_large(&self, direct: &BufferedFile, bytes: &[u8], position: u64) -> io::Result<()> {
-        let (head, rest) = bytes.split_at(position.next_multiple_of(BLOCK_BYTES as u64).abs_diff(position) as usize);
-        let (whole, tail) = rest.split_at(rest.len() - rest.len() % BLOCK_BYTES);
-        let whole_at = position + head.len() as u64;
-        let parts = [(&self.cached, head, position), (direct, whole, whole_at), (&self.cached, tail, whole_at + whole.len() as u64)];
-        for (file, part, position) in parts.into_iter().filter(|(_, part, _)| !part.is_empty()) {
-            file.write_at(&[IoSlice::new(part)], position)?;
-        }
-        Ok(())
-    }
 }
 
 impl DiskFile for CachedFile {
@@ -227,13 +214,12 @@ impl DiskFile for CachedFile {
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<()> {
-        if let [bytes] = buffers
-            && bytes.len() >= DIRECT_BYTES
-            && lies_as_in_memory(bytes, position)
+        // No page of what lies behind the end can be cached: nobody has read or written there.
+        if are_large_blocks(buffers, position)
             && position >= self.length()?
             && let Some(direct) = self.direct()
         {
-            return self.write_large(direct, bytes, position);
+            return direct.write_at(buffers, position);
         }
         self.cached.write_at(buffers, position)
     }
@@ -264,9 +250,12 @@ impl DiskFile for CachedFile {
     }
 }
 
-/// True if block boundaries of the file are those of memory.
-fn lies_as_in_memory(bytes: &[u8], position: u64) -> bool {
-    bytes.as_ptr().addr() % BLOCK_BYTES == (position % BLOCK_BYTES as u64) as usize
+/// True if this is a large write of whole blocks, in memory as in the file.
+fn are_large_blocks(buffers: &[IoSlice<'_>], position: u64) -> bool {
+    let is_aligned = |number: usize| number.is_multiple_of(BLOCK_BYTES);
+    position.is_multiple_of(BLOCK_BYTES as u64)
+        && buffers.iter().all(|buffer| is_aligned(buffer.len()) && is_aligned(buffer.as_ptr().addr()))
+        && buffers.iter().map(|buffer| buffer.len()).sum::<usize>() >= DIRECT_BYTES
 }
 
 /// Past the page cache.

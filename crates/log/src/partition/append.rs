@@ -7,6 +7,7 @@ use chronik_state::partition::producers::{self, ProducerBatch, Verdict};
 
 use super::{PartitionLog, State, TailBatch};
 use crate::batch::{self, BatchView, ValidBatch};
+use crate::disk::BLOCK_BYTES;
 use crate::errors::AppendError;
 use crate::wal::entry::EntryKind;
 use crate::wal::{Lsn, NewEntry, SyncClass};
@@ -80,6 +81,7 @@ impl PartitionLog {
             payload_bytes: batch.bytes().len(),
             class: append.sync,
             privileged: append.privileged,
+            lies_at: self.lies_at(state, batch.bytes().len()),
         };
         self.mark_dirty(state);
         let reserved = self.shared.wal.reserve(&entry)?;
@@ -102,6 +104,13 @@ impl PartitionLog {
         self.take_in(state, tail_batch, append.leader_epoch, producer);
         let log_append_time_ms = if stamp { append.now_ms } else { -1 };
         Ok(Appended { base_offset, last_offset, lsn: written.end_lsn, log_append_time_ms, duplicate: false })
+    }
+
+    /// Where in a disk block the next batch will begin once it is in a segment, if it is large enough for that to matter
+    /// and no segment is begun before: whole blocks of it are then written to the segment from where they lie.
+    fn lies_at(&self, state: &State, bytes: usize) -> Option<u16> {
+        let position = state.active.map_or(0, |active| active.length) + state.tail_bytes;
+        (bytes >= self.shared.options.aligned_batch_bytes).then_some((position % BLOCK_BYTES as u64) as u16)
     }
 
     /// What a batch changes, whether it was just appended or is replayed.
@@ -151,4 +160,36 @@ pub(super) fn producer_batch(batch: &BatchView<'_>) -> Option<ProducerBatch> {
         last_sequence: batch.last_sequence(),
         is_transactional: batch.is_transactional(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use chronik_state::ids::{LogId, TopicId};
+
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::records::BatchBuilder;
+    use crate::{LogConfig, Storage, StorageOptions};
+
+    #[test]
+    fn large_batches_lie_in_memory_as_they_will_in_their_segment() {
+        let directory = tempfile::tempdir().unwrap();
+        let (storage, _) = Storage::open(Arc::new(RealDisk), StorageOptions::new(directory.path()), 0).unwrap();
+        let log = storage.create(LogId { topic: TopicId([7; 16]), partition: 0 }, LogConfig::default()).unwrap();
+        let append = Append { leader_epoch: 1, now_ms: 1, sync: SyncClass::Commit, privileged: false };
+        let mut position = 0;
+        for bytes in [100, 40_000, 33_000, 7, 100_000, 40_001] {
+            let mut builder = BatchBuilder::new();
+            builder.record(1, None, Some(&vec![bytes as u8; bytes]), &[]);
+            log.append(builder.build().as_valid(), append).unwrap();
+            let batch = log.state.lock().tail.back().expect("just appended").clone();
+            let memory_at = batch.bytes.as_ptr().addr() % BLOCK_BYTES;
+            assert_eq!(memory_at == position % BLOCK_BYTES, bytes >= 32 << 10, "a batch of {bytes} bytes at {position}");
+            position += batch.bytes.len();
+            if bytes == 33_000 {
+                storage.upkeep(2, true).unwrap();
+                assert!(log.state.lock().tail.is_empty());
+            }
+        }
+    }
 }

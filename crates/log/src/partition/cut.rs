@@ -329,7 +329,15 @@ impl PartitionLog {
     /// Writes one of the log's own decisions, with the space that is kept for such.
     fn log_decision(&self, state: &mut State, kind: EntryKind, payload: &[u8]) -> Result<Lsn, ReserveError> {
         self.mark_dirty(state);
-        let entry = NewEntry { kind, log: self.id, now_ms: 0, payload_bytes: payload.len(), class: SyncClass::Commit, privileged: true };
+        let entry = NewEntry {
+            kind,
+            log: self.id,
+            now_ms: 0,
+            payload_bytes: payload.len(),
+            class: SyncClass::Commit,
+            privileged: true,
+            lies_at: None,
+        };
         let reserved = self.shared.wal.reserve(&entry)?;
         let lsn = self.shared.wal.write(reserved, &entry, payload, |_| {}).end_lsn;
         state.last_lsn = lsn;

@@ -15,7 +15,9 @@ pub(crate) const BLOCK_HEADER_BYTES: usize = 64;
 pub(crate) const ENTRY_HEADER_BYTES: usize = 48;
 
 const FILE_MAGIC: [u8; 8] = *b"CHRONWAL";
-const FILE_VERSION: u32 = 1;
+/// Version 2 knows entries with a gap before their payload; in files of version 1 all gaps are 0.
+const FILE_VERSION: u32 = 2;
+const FILE_VERSION_MIN: u32 = 1;
 const BLOCK_MAGIC: [u8; 4] = *b"CHWB";
 const BLOCK_VERSION: u16 = 1;
 
@@ -55,7 +57,7 @@ impl FileHeader {
             return Err(HeaderError::Damaged);
         }
         match u32_at(block, 8) {
-            FILE_VERSION => Ok(FileHeader {
+            FILE_VERSION_MIN..=FILE_VERSION => Ok(FileHeader {
                 sequence: u64_at(block, 16),
                 salt: u64_at(block, 24),
                 start_lsn: u64_at(block, 32),
@@ -149,6 +151,8 @@ pub(crate) struct EntryHeader {
     pub(crate) lsn: Lsn,
     /// When the node appended it.
     pub(crate) appended_ms: TimestampMs,
+    /// Zeros between header and payload, fewer than a disk block: so that the payload lies in its block as it will in its segment.
+    pub(crate) gap_bytes: u16,
     pub(crate) payload_bytes: u32,
 }
 
@@ -158,6 +162,7 @@ impl EntryHeader {
         header.fill(0);
         header[4..8].copy_from_slice(&self.payload_bytes.to_le_bytes());
         header[8] = self.kind.to_byte();
+        header[10..12].copy_from_slice(&self.gap_bytes.to_le_bytes());
         header[12..16].copy_from_slice(&self.log.partition.to_le_bytes());
         header[16..32].copy_from_slice(&self.log.topic.0);
         header[32..40].copy_from_slice(&self.lsn.to_le_bytes());
@@ -179,6 +184,7 @@ impl EntryHeader {
             },
             lsn: u64_at(header, 32),
             appended_ms: u64_at(header, 40) as i64,
+            gap_bytes: u16_at(header, 10),
             payload_bytes: u32_at(header, 4),
         })
     }
@@ -190,7 +196,12 @@ impl EntryHeader {
 
     /// Bytes of the whole entry.
     pub(crate) fn total_bytes(&self) -> usize {
-        ENTRY_HEADER_BYTES + self.payload_bytes as usize
+        self.payload_at() + self.payload_bytes as usize
+    }
+
+    /// Where in the entry its payload begins.
+    pub(crate) fn payload_at(&self) -> usize {
+        ENTRY_HEADER_BYTES + usize::from(self.gap_bytes)
     }
 }
 

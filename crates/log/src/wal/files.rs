@@ -101,7 +101,8 @@ impl Wal {
     /// has to say gets a file of just the size it needs where the disk has no room for a whole one: a full disk must not
     /// keep a node from starting.
     pub(super) fn secure_space(&self, entry: &NewEntry) -> Result<(), ReserveError> {
-        let block = super::BLOCK_HEADER_BYTES + super::ENTRY_HEADER_BYTES + entry.payload_bytes;
+        let (bytes, _) = entry.bytes_at(super::BLOCK_HEADER_BYTES);
+        let block = super::BLOCK_HEADER_BYTES + bytes;
         let needed = (FILE_HEADER_BYTES + block.next_multiple_of(BLOCK_BYTES)) as u64 + self.options.reserve_bytes;
         let needed = needed.next_multiple_of(BLOCK_BYTES as u64);
         let spare = match self.new_spare(self.options.file_bytes.max(needed), false) {

@@ -360,7 +360,7 @@ impl Walk {
         if header.lsn != self.lsn || at + header.total_bytes() > block.len() {
             return None;
         }
-        let payload = block.slice(at + ENTRY_HEADER_BYTES..at + header.total_bytes());
+        let payload = block.slice(at + header.payload_at()..at + header.total_bytes());
         let whole = EntryHeader::verify(&block[at..at + ENTRY_HEADER_BYTES], salt, &payload) && is_whole(&header, &payload);
         (whole || self.trust_entries).then_some((header, payload))
     }

@@ -316,6 +316,7 @@ fn tiny(random: &mut Random, plan: &Plan) -> StorageOptions {
     options.index_interval_bytes = 100 + random.below(600);
     options.chunk_bytes = 4096 * *random.pick(&[1, 2, 4]) as usize;
     options.chunks_kept = 4;
+    options.aligned_batch_bytes = *random.pick(&[0, 300, usize::MAX]);
     options.recent_bytes_max = *random.pick(&[0, 16 << 10, 64 << 10]);
     options.seed = random.number();
     options.mutation = plan.mutation;
