@@ -4,15 +4,19 @@
 //! there and goes back when all of them were used. A buffer grows with bytes that really came, never
 //! with a length that a peer announced.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 /// What a buffer has at first, and what the pool keeps: a few large reads' worth.
 pub(crate) const BUFFER_BYTES: usize = 512 * 1024;
 /// Buffers that a reactor keeps at hand; more than these are given back to the allocator.
 const POOLED_BUFFERS: usize = 4;
 
-/// A buffer that waits with no more than this in it gives the rest of its memory back.
+/// A buffer that waits with no more than this in it gives the rest of its memory back, where more than a few are lent.
 const SHRUNK_BYTES: usize = 64 * 1024;
+
+/// So many connections of a reactor may wait with the rest of a frame in a large buffer: those that send without pause are few.
+const LENT_FREELY: usize = 4;
 
 /// The length prefix of a frame: four bytes, big-endian, not counting themselves.
 const PREFIX_BYTES: usize = 4;
@@ -23,6 +27,23 @@ pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    lent: Option<Lent>,
+}
+
+/// Counts a buffer among those that its pool has lent, for as long as it lives.
+struct Lent(Rc<Cell<usize>>);
+
+impl Lent {
+    fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Lent(Rc::clone(count))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// What stands at the front of a [`ReadBuffer`].
@@ -38,7 +59,7 @@ pub(crate) enum Front {
 
 impl ReadBuffer {
     fn with_capacity(capacity: usize) -> Self {
-        ReadBuffer { bytes: vec![0; capacity], start: 0, end: 0 }
+        ReadBuffer { bytes: vec![0; capacity], start: 0, end: 0, lent: None }
     }
 
     /// True if nothing waits in it.
@@ -59,7 +80,7 @@ impl ReadBuffer {
     /// A buffer with the same bytes and room for no more.
     fn shrunk(&self) -> Self {
         let bytes = self.bytes[self.start..self.end].to_vec();
-        ReadBuffer { start: 0, end: bytes.len(), bytes }
+        ReadBuffer { start: 0, end: bytes.len(), bytes, lent: None }
     }
 
     /// Looks at the front: `length_max` is the largest body that is taken (socket.request.max.bytes).
@@ -103,9 +124,10 @@ impl ReadBuffer {
         self.end = 0;
     }
 
-    /// Room for the next read. Moves what waits to the front; doubles only when full.
+    /// Room for the next read: at least a quarter of all, unless more than that waits. What waits is moved to the front only for
+    /// that.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
-        if self.start > 0 {
+        if self.start > 0 && self.bytes.len() - self.end < self.bytes.len() / 4 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -140,17 +162,21 @@ impl ReadBuffer {
 #[derive(Default)]
 pub(crate) struct BufferPool {
     free: RefCell<Vec<ReadBuffer>>,
+    lent: Rc<Cell<usize>>,
 }
 
 impl BufferPool {
     /// A buffer with nothing in it.
     pub(crate) fn take(&self) -> ReadBuffer {
-        self.free.borrow_mut().pop().unwrap_or_else(|| ReadBuffer::with_capacity(BUFFER_BYTES))
+        let mut buffer = self.free.borrow_mut().pop().unwrap_or_else(|| ReadBuffer::with_capacity(BUFFER_BYTES));
+        buffer.lent = Some(Lent::new(&self.lent));
+        buffer
     }
 
-    /// Makes `buffer`, which waits for its peer, as small as what is in it, unless that is much.
+    /// Makes `buffer`, which waits for its peer, as small as what is in it, unless that is much, or few are lent.
     pub(crate) fn shrink(&self, buffer: &mut ReadBuffer) {
-        if buffer.capacity() >= BUFFER_BYTES && buffer.waiting_bytes() <= SHRUNK_BYTES {
+        let many = self.lent.get() > LENT_FREELY;
+        if many && buffer.capacity() >= BUFFER_BYTES && buffer.waiting_bytes() <= SHRUNK_BYTES {
             let small = buffer.shrunk();
             let mut large = std::mem::replace(buffer, small);
             large.clear();
@@ -170,8 +196,9 @@ impl BufferPool {
     }
 
     /// Takes back an empty buffer. One that had grown goes to the allocator.
-    pub(crate) fn give_back(&self, buffer: ReadBuffer) {
+    pub(crate) fn give_back(&self, mut buffer: ReadBuffer) {
         debug_assert!(buffer.is_empty());
+        buffer.lent = None;
         let mut free = self.free.borrow_mut();
         if free.len() < POOLED_BUFFERS && buffer.capacity() == BUFFER_BYTES {
             free.push(buffer);
@@ -223,6 +250,7 @@ mod tests {
     #[test]
     fn one_that_waits_holds_little_more_than_what_is_in_it() {
         let pool = BufferPool::default();
+        let _others: Vec<_> = (0..LENT_FREELY).map(|_| pool.take()).collect();
         let mut buffer = pool.take();
         buffer.spare()[..9].copy_from_slice(&[0, 0, 0, 1, 9, 0, 0, 0, 2]);
         buffer.filled(9);
@@ -235,6 +263,39 @@ mod tests {
         buffer.filled(2);
         assert_eq!(buffer.front(100), Front::Frame(2));
         assert_eq!(buffer.frame(2), [7, 8]);
+    }
+
+    #[test]
+    fn a_few_keep_their_memory_while_they_wait() {
+        let pool = BufferPool::default();
+        let mut lent: Vec<_> = (0..LENT_FREELY).map(|_| pool.take()).collect();
+        pool.shrink(&mut lent[0]);
+        assert_eq!(lent[0].capacity(), BUFFER_BYTES);
+        lent.push(pool.take());
+        pool.shrink(&mut lent[0]);
+        assert!(lent[0].capacity() < BUFFER_BYTES);
+        // The one that was given up is not lent any more, however it was.
+        pool.shrink(&mut lent[1]);
+        assert_eq!(lent[1].capacity(), BUFFER_BYTES);
+        drop(lent);
+        assert_eq!(pool.lent.get(), 0);
+    }
+
+    #[test]
+    fn what_waits_is_moved_only_when_room_is_short() {
+        let mut buffer = ReadBuffer::with_capacity(100);
+        let fill = |buffer: &mut ReadBuffer, bytes: &[u8]| {
+            buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+            buffer.filled(bytes.len());
+        };
+        fill(&mut buffer, &[0, 0, 0, 1, 7, 0, 0, 0, 60]);
+        buffer.consume(1);
+        assert_eq!(buffer.spare().len(), 91);
+        fill(&mut buffer, &[5; 70]);
+        // Less than a quarter is left.
+        assert_eq!(buffer.front(100), Front::Frame(60));
+        assert_eq!(buffer.spare().len(), 26);
+        assert_eq!(buffer.frame(60), [5; 60]);
     }
 
     #[test]
