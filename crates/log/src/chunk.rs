@@ -7,7 +7,7 @@
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -20,6 +20,9 @@ const LARGE_PAGE_BYTES: usize = 2 << 20;
 /// With this much in use, further memory is asked for in large pages: direct I/O then looks up one page instead of 512.
 /// A node with little to do keeps to small ones, of which it touches no more than it needs.
 const LARGE_PAGES_FROM_BYTES: usize = 2 * LARGE_PAGE_BYTES;
+
+/// Chunks that are made ready together.
+const CHUNKS_READY: usize = 2;
 
 /// Aligned memory of fixed size. The bytes are meaningless until a range over them is frozen.
 pub(crate) struct Chunk {
@@ -44,6 +47,14 @@ impl Memory {
     fn new(length: usize) -> Self {
         assert!(length > 0 && length.is_multiple_of(BLOCK_BYTES), "chunks are whole blocks");
         Memory { start: map(length), length, in_large_pages: false }
+    }
+
+    /// Has the system put pages under it.
+    fn touch(&mut self) {
+        for at in (0..self.length).step_by(BLOCK_BYTES) {
+            // SAFETY: within the mapping, which nobody else knows yet.
+            unsafe { self.start.add(at).write_volatile(0) }
+        }
     }
 
     /// The same in large pages, if the system has some; whole ones only.
@@ -102,19 +113,53 @@ pub(crate) struct ChunkPool {
     free: Mutex<Vec<Memory>>,
     /// Bytes of all chunks that somebody refers to.
     live_bytes: AtomicUsize,
+    /// The last free chunk was taken while there is much to do.
+    is_short: AtomicBool,
 }
 
 impl ChunkPool {
     pub(crate) fn new(chunk_bytes: usize, keep_max: usize) -> Arc<Self> {
-        Arc::new(ChunkPool { chunk_bytes, keep_max, free: Mutex::new(Vec::new()), live_bytes: AtomicUsize::new(0) })
+        Arc::new(ChunkPool {
+            chunk_bytes,
+            keep_max,
+            free: Mutex::new(Vec::new()),
+            live_bytes: AtomicUsize::new(0),
+            is_short: AtomicBool::new(false),
+        })
     }
 
     /// A chunk of the usual size, or larger if `bytes` need it, as the writer of all of it.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> ChunkWriter {
-        let pooled = if bytes <= self.chunk_bytes { self.free.lock().pop() } else { None };
+        let pooled = if bytes <= self.chunk_bytes { self.pop() } else { None };
         let memory = pooled.unwrap_or_else(|| self.map(bytes.max(self.chunk_bytes).next_multiple_of(BLOCK_BYTES)));
         self.live_bytes.fetch_add(memory.length, Ordering::Relaxed);
         ChunkWriter { chunk: Arc::new(Chunk { memory, pool: Arc::downgrade(self) }), next: 0 }
+    }
+
+    fn pop(&self) -> Option<Memory> {
+        let mut free = self.free.lock();
+        let memory = free.pop();
+        if free.is_empty() && self.wants_large_pages() {
+            self.is_short.store(true, Ordering::Relaxed);
+        }
+        memory
+    }
+
+    /// True when [`ChunkPool::prepare`] should be called.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
+    }
+
+    /// Makes memory ready for those who cannot wait for the system to clear it: a large page may take milliseconds. For a
+    /// background thread.
+    pub(crate) fn prepare(&self) {
+        while self.is_short.swap(false, Ordering::Relaxed) {
+            for _ in 0..CHUNKS_READY {
+                let mut memory = Memory::new_in_large_pages(self.chunk_bytes);
+                memory.touch();
+                self.put(memory);
+            }
+        }
     }
 
     fn map(&self, length: usize) -> Memory {
@@ -355,5 +400,32 @@ impl AsRef<[u8]> for ChunkSlice {
 impl From<ChunkSlice> for bytes::Bytes {
     fn from(slice: ChunkSlice) -> Self {
         bytes::Bytes::from_owner(slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_made_ready_before_it_is_needed() {
+        let pool = ChunkPool::new(LARGE_PAGE_BYTES, 8);
+        let mut taken = vec![pool.take(1), pool.take(1)];
+        // A node with little to do makes nothing ready.
+        assert!(!pool.is_short());
+        taken.push(pool.take(1));
+        assert!(pool.is_short());
+        pool.prepare();
+        assert_eq!((pool.is_short(), pool.free.lock().len()), (false, CHUNKS_READY));
+        for left in (0..CHUNKS_READY).rev() {
+            taken.push(pool.take(1));
+            assert_eq!((pool.is_short(), pool.free.lock().len()), (left == 0, left));
+        }
+        assert_eq!(pool.live_bytes(), taken.len() * LARGE_PAGE_BYTES);
+        drop(taken);
+        // What came in small pages at first is not kept: there is enough in large ones by then.
+        assert!(pool.free.lock().iter().filter(|memory| memory.in_large_pages).count() >= CHUNKS_READY + 1);
+        pool.trim();
+        assert_eq!((pool.live_bytes(), pool.free.lock().len()), (0, 0));
     }
 }

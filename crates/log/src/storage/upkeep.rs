@@ -35,6 +35,7 @@ impl Storage {
         let urgent = shared.tail_memory() >= shared.options.materialise_bytes
             || shared.checkpoint_distance() >= shared.options.checkpoint_distance_bytes
             || shared.wal.wants_spare()
+            || shared.pool.is_short()
             || shared.is_full();
         Pressure { urgent, dirty: self.is_unsettled() || !shared.rested.load(Ordering::Relaxed) }
     }
@@ -93,6 +94,7 @@ impl Storage {
 
     fn do_upkeep(&self, now_ms: TimestampMs, force: bool) -> Result<(), UpkeepError> {
         let shared = &self.shared;
+        shared.pool.prepare();
         if shared.wal.wants_spare() || (force && shared.wal.needs_spare()) {
             shared.wal.prepare()?;
         }
