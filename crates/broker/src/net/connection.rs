@@ -128,11 +128,11 @@ enum Step {
 /// Why no further request can be served now.
 enum Blocked {
     /// More bytes are needed.
-    NeedsBytes { frame_bytes: Option<usize> },
+    Bytes { frame_bytes: Option<usize> },
     /// The parked answers must leave first.
-    NeedsRelease,
+    Release,
     /// The log takes nothing more for the moment.
-    NeedsRoom,
+    Room,
 }
 
 impl<'a> Connection<'a> {
@@ -170,12 +170,12 @@ impl<'a> Connection<'a> {
     async fn run_until_closed(&mut self) -> Result<std::convert::Infallible, Closed> {
         loop {
             let frame_bytes = match self.serve_buffered().await? {
-                Blocked::NeedsBytes { frame_bytes } => frame_bytes,
-                Blocked::NeedsRelease => {
+                Blocked::Bytes { frame_bytes } => frame_bytes,
+                Blocked::Release => {
                     self.wait_for_release().await?;
                     continue;
                 }
-                Blocked::NeedsRoom => {
+                Blocked::Room => {
                     self.wait_for_room().await?;
                     continue;
                 }
@@ -216,18 +216,18 @@ impl<'a> Connection<'a> {
 
     async fn serve_front(&mut self) -> Result<Step, Closed> {
         let Some(buffer) = &mut self.buffer else {
-            return Ok(Step::Blocked(Blocked::NeedsBytes { frame_bytes: None }));
+            return Ok(Step::Blocked(Blocked::Bytes { frame_bytes: None }));
         };
         let limit = frame_limit(buffer, self.reactor.node.settings.request_bytes_max);
         let length = match buffer.front(limit) {
             Front::Frame(length) => length,
-            Front::Partial { frame_bytes } => return Ok(Step::Blocked(Blocked::NeedsBytes { frame_bytes })),
+            Front::Partial { frame_bytes } => return Ok(Step::Blocked(Blocked::Bytes { frame_bytes })),
             Front::Refused { length } => return Err(Closed::FrameLength { length, limit }),
         };
         let frame = buffer.frame(length);
         if !dispatch::is_produce(frame) {
             if !self.parked.is_empty() {
-                return Ok(Step::Blocked(Blocked::NeedsRelease));
+                return Ok(Step::Blocked(Blocked::Release));
             }
             let body = Bytes::copy_from_slice(frame);
             buffer.consume(length);
@@ -238,7 +238,7 @@ impl<'a> Connection<'a> {
             return Ok(Step::Served);
         }
         if self.parked.len() >= PARKED_MAX || self.parked_bytes.len() >= PARKED_BYTES_MAX {
-            return Ok(Step::Blocked(Blocked::NeedsRelease));
+            return Ok(Step::Blocked(Blocked::Release));
         }
         let before = self.parked_bytes.len();
         match produce::serve(&self.reactor, &mut self.context, frame, &mut self.parked_bytes)? {
@@ -250,7 +250,7 @@ impl<'a> Connection<'a> {
                 }
             }
             Produced::NoAnswer => {}
-            Produced::NoRoom => return Ok(Step::Blocked(Blocked::NeedsRoom)),
+            Produced::NoRoom => return Ok(Step::Blocked(Blocked::Room)),
         }
         buffer.consume(length);
         Ok(Step::Served)

@@ -164,7 +164,7 @@ mod tests {
                 let mut memory = pool.take(length + 2 * BLOCK_BYTES);
                 let _ = memory.take((position + shift) % BLOCK_BYTES);
                 let mut range = memory.take(*length);
-                range.bytes_mut().iter_mut().enumerate().for_each(|(at, byte)| *byte = ((position + at) * 31 >> 3) as u8);
+                range.bytes_mut().iter_mut().enumerate().for_each(|(at, byte)| *byte = (((position + at) * 31) >> 3) as u8);
                 position += length;
                 range.freeze()
             })
