@@ -1,7 +1,8 @@
 //! Record batches in their bytes, made once before a run: the load must cost the client next to nothing.
 //!
-//! Values are random capital letters, as kafka-producer-perf-test sends them; they compress to about 60 %. A stamped batch
-//! begins its first value with 16 bytes, the run's own number and a time that is written just before the batch is sent.
+//! Values are random capital letters, as kafka-producer-perf-test sends them; gzip and zstd make them 40 % shorter,
+//! snappy and lz4 leave them as they are. A stamped batch begins its first value with 16 bytes, the run's own number and a
+//! time that is written just before the batch is sent.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};

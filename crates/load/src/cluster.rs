@@ -46,6 +46,17 @@ impl Cluster {
         partitions: usize,
         settings: &[(&str, &str)],
     ) -> Result<Target, LoadError> {
+        self.ask_for_topic(topic, partitions, settings)?;
+        self.wait_for_topic(topic, partitions)
+    }
+
+    /// The first half of it: the broker has taken the topic on.
+    pub fn ask_for_topic(
+        &mut self,
+        topic: &str,
+        partitions: usize,
+        settings: &[(&str, &str)],
+    ) -> Result<(), LoadError> {
         let version = self.version(ApiKey::CreateTopics, (2, 7))?;
         let configs = settings.iter().map(|(name, value)| {
             message!(create_topics_request::CreatableTopicConfig { name: (*name).into(), value: Some((*value).into()) })
@@ -59,10 +70,10 @@ impl Cluster {
         });
         let request = message!(CreateTopicsRequest { topics: vec![wanted], timeout_ms: ANSWER.as_millis() as i32 });
         let response = self.ask(ApiKey::CreateTopics, &request, version)?;
-        if let Some(result) = response.topics.iter().find(|result| result.error_code != 0) {
-            return Err(refused(ApiKey::CreateTopics, result.error_code));
+        match response.topics.iter().find(|result| result.error_code != 0) {
+            Some(result) => Err(refused(ApiKey::CreateTopics, result.error_code)),
+            None => Ok(()),
         }
-        self.wait_for(topic, partitions)
     }
 
     /// The partitions of a topic that is there.
@@ -93,8 +104,8 @@ impl Cluster {
         Ok(Offsets(first.into_iter().zip(end).map(|(first, end)| first..end).collect()))
     }
 
-    /// A new topic is there when its leaders are known and answer for it.
-    fn wait_for(&mut self, topic: &str, partitions: usize) -> Result<Target, LoadError> {
+    /// The second half: its leaders are known and answer for it.
+    pub fn wait_for_topic(&mut self, topic: &str, partitions: usize) -> Result<Target, LoadError> {
         let deadline = Instant::now() + READY;
         loop {
             let last = match self.metadata(topic)? {

@@ -146,13 +146,18 @@ pub(crate) fn run(
     if load.consumers == 0 || load.groups == 0 {
         return Err(LoadError::Load("there is at least one consumer in at least one group".to_owned()));
     }
-    let warm_ns = clock.now_ns() + ns(load.warm_up);
-    let (left, end_ns) = match load.until {
-        Until::Records(records) => (records, u64::MAX),
-        Until::Time(time) => (u64::MAX, warm_ns + ns(time)),
+    let left = match load.until {
+        Until::Records(records) => records,
+        Until::Time(_) => u64::MAX,
     };
-    let plan = Plan { target, load, clock, delivery, warm_ns, end_ns, left: AtomicU64::new(left) };
+    let left = AtomicU64::new(left);
+    let mut plan = Plan { target, load, clock, delivery, warm_ns: 0, end_ns: u64::MAX, left };
     let lanes = plan.lanes(offsets)?;
+    let warm_ns = clock.now_ns() + ns(load.warm_up);
+    plan.warm_ns = warm_ns;
+    if let Until::Time(time) = load.until {
+        plan.end_ns = warm_ns + ns(time);
+    }
     let threads = load.threads.clamp(1, lanes.len().max(1));
     let mut shares: Vec<Vec<Lane>> = (0..threads).map(|_| Vec::new()).collect();
     for (number, lane) in lanes.into_iter().enumerate() {
@@ -439,7 +444,7 @@ fn walk(mut records: &[u8], position: &mut Position, plan: &Plan<'_>, now_ns: u6
 fn count(part: &mut Part, plan: &Plan<'_>, taken: Taken, asked_ns: u64, now_ns: u64) {
     let consumed = &mut part.consumed;
     for (due_ns, records) in taken.delivery {
-        if due_ns >= plan.warm_ns {
+        if plan.delivery.is_some_and(|delivery| delivery.counts(due_ns)) {
             consumed.delivery.record_many(now_ns.saturating_sub(due_ns), records);
         }
     }

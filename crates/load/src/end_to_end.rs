@@ -16,6 +16,8 @@ pub(crate) struct Delivery {
     /// The number in the stamps of this run.
     pub(crate) run: u64,
     groups: u64,
+    /// Stamps from then on count.
+    from_ns: AtomicU64,
     acknowledged: AtomicU64,
     delivered: AtomicU64,
     /// When a consumer got something last.
@@ -25,17 +27,31 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    fn new(groups: usize) -> Delivery {
+    pub(crate) fn new(groups: usize) -> Delivery {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Delivery {
             run: since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 40),
             groups: groups as u64,
+            from_ns: AtomicU64::new(u64::MAX),
             acknowledged: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             heard_ns: AtomicU64::new(0),
             producers_ended: AtomicBool::new(false),
             producers_failed: AtomicBool::new(false),
         }
+    }
+
+    /// The producers' warm-up is over then. Told before the first record is sent.
+    pub(crate) fn count_from(&self, from_ns: u64) {
+        self.from_ns.store(from_ns, SeqCst);
+    }
+
+    pub(crate) fn counts(&self, due_ns: u64) -> bool {
+        due_ns >= self.from_ns.load(Relaxed)
+    }
+
+    pub(crate) fn acknowledged(&self, records: u64) {
+        self.acknowledged.fetch_add(records, Relaxed);
     }
 
     pub(crate) fn delivered(&self, records: u64, now_ns: u64) {
@@ -74,7 +90,7 @@ pub fn end_to_end(
     let clock = Clock::start();
     let (produced, consumed) = std::thread::scope(|scope| {
         let consumers = scope.spawn(|| consume::run(target, consuming, offsets, clock, Some(&delivery)));
-        let produced = produce::run(target, producing, &batches, clock, &delivery.acknowledged);
+        let produced = produce::run(target, producing, &batches, clock, &delivery);
         delivery.producers_failed.store(produced.is_err(), SeqCst);
         delivery.producers_ended.store(true, SeqCst);
         (produced, consumers.join().expect("a load thread does not panic"))

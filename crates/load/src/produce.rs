@@ -14,6 +14,7 @@ use std::time::Duration;
 use chronik_wire::ApiKey;
 
 use crate::batch::{Batch, BatchShape, Batches};
+use crate::end_to_end::Delivery;
 use crate::frames::{self, ProduceHead};
 use crate::pace::Pace;
 use crate::socket::Socket;
@@ -105,17 +106,16 @@ impl Produced {
 /// Runs the load.
 pub fn produce(target: &Target, load: &ProduceLoad) -> Result<Produced, LoadError> {
     let batches = Batches::new(&load.batch, target.partitions(), None)?;
-    run(target, load, &batches, Clock::start(), &AtomicU64::new(0))
+    run(target, load, &batches, Clock::start(), &Delivery::new(0))
 }
 
-/// The same with prepared batches, which are stamped with the time of `clock`; counts all records that were acknowledged,
-/// the warm-up's too, in `acknowledged`.
+/// The same with prepared batches, which are stamped with the time of `clock`; tells `delivery` what was acknowledged.
 pub(crate) fn run(
     target: &Target,
     load: &ProduceLoad,
     batches: &Batches,
     clock: Clock,
-    acknowledged: &AtomicU64,
+    delivery: &Delivery,
 ) -> Result<Produced, LoadError> {
     if load.producers == 0 || load.in_flight == 0 {
         return Err(LoadError::Load("a load has at least one producer and one request in flight".to_owned()));
@@ -123,8 +123,9 @@ pub(crate) fn run(
     if matches!(load.rhythm, Rhythm::Rate(rate) if rate.is_nan() || rate <= 0.0) {
         return Err(LoadError::Load("a rate is more than 0 records per second".to_owned()));
     }
-    let plan = Plan::new(target, load, batches, clock, acknowledged);
+    let mut plan = Plan::new(target, load, batches, clock, delivery);
     let mut lanes = plan.lanes()?;
+    plan.begin(&mut lanes);
     let threads = if load.rhythm == Rhythm::Bursts { 1 } else { load.threads.clamp(1, lanes.len().max(1)) };
     let mut shares: Vec<Vec<Lane>> = (0..threads).map(|_| Vec::new()).collect();
     for (number, lane) in lanes.drain(..).enumerate() {
@@ -153,8 +154,7 @@ struct Plan<'a> {
     load: &'a ProduceLoad,
     batches: &'a Batches,
     clock: Clock,
-    acknowledged: &'a AtomicU64,
-    begin_ns: u64,
+    delivery: &'a Delivery,
     warm_ns: u64,
     end_ns: u64,
     give_up_ns: u64,
@@ -168,17 +168,33 @@ impl<'a> Plan<'a> {
         load: &'a ProduceLoad,
         batches: &'a Batches,
         clock: Clock,
-        acknowledged: &'a AtomicU64,
+        delivery: &'a Delivery,
     ) -> Plan<'a> {
-        let begin_ns = clock.now_ns();
-        let warm_ns = begin_ns + ns(load.warm_up);
-        let (left, end_ns, grace) = match load.until {
-            Until::Records(records) => (records.div_ceil(load.batch.records as u64), u64::MAX, Duration::ZERO),
-            Until::Time(time) => (u64::MAX, warm_ns + ns(time), GRACE_MIN.max(time)),
+        let left = match load.until {
+            Until::Records(records) => records.div_ceil(load.batch.records as u64),
+            Until::Time(_) => u64::MAX,
         };
-        let give_up_ns = end_ns.saturating_add(ns(grace));
         let left = AtomicU64::new(left);
-        Plan { target, load, batches, clock, acknowledged, begin_ns, warm_ns, end_ns, give_up_ns, left }
+        Plan { target, load, batches, clock, delivery, warm_ns: 0, end_ns: 0, give_up_ns: 0, left }
+    }
+
+    /// From now on the clock runs for these connections: the time they took to be made is nobody's latency.
+    fn begin(&mut self, lanes: &mut [Lane<'_>]) {
+        let begin_ns = self.clock.now_ns();
+        self.warm_ns = begin_ns + ns(self.load.warm_up);
+        (self.end_ns, self.give_up_ns) = match self.load.until {
+            Until::Records(_) => (u64::MAX, u64::MAX),
+            Until::Time(time) => {
+                let end_ns = self.warm_ns + ns(time);
+                (end_ns, end_ns + ns(GRACE_MIN.max(time)))
+            }
+        };
+        for lane in lanes {
+            lane.pace = lane.beat.map(|(phase_ns, interval_ns)| Pace::new(begin_ns as f64 + phase_ns, interval_ns));
+            lane.room_ns = begin_ns;
+            lane.heard_ns = begin_ns;
+        }
+        self.delivery.count_from(self.warm_ns);
     }
 
     /// The connections of all producers, each with its share of the partitions and of the rate.
@@ -194,15 +210,13 @@ impl<'a> Plan<'a> {
                 Rhythm::Fast | Rhythm::Bursts => None,
             };
             for producer in 0..producers {
-                let pace = interval_ns.map(|interval_ns| {
-                    let phase = interval_ns * producer as f64 / producers as f64;
-                    Pace::new(self.begin_ns as f64 + phase, interval_ns)
-                });
+                let phase = producer as f64 / producers as f64;
+                let beat = interval_ns.map(|interval_ns| (interval_ns * phase, interval_ns));
                 let mut partitions = partitions.clone();
                 // Producers begin at different partitions, as independent ones would.
                 let first = producer % partitions.len();
                 partitions.rotate_left(first);
-                lanes.push(Lane::connect(self, *address, partitions, pace)?);
+                lanes.push(Lane::connect(self, *address, partitions, beat)?);
             }
         }
         Ok(lanes)
@@ -223,6 +237,8 @@ struct Lane<'a> {
     head: ProduceHead,
     partitions: Vec<usize>,
     turn: usize,
+    /// How long after the beginning its first batch is due, and how far apart they are, in nanoseconds.
+    beat: Option<(f64, f64)>,
     pace: Option<Pace>,
     correlation_id: u32,
     /// A frame that the kernel has not taken whole: its beginning, its batch, how much is gone.
@@ -254,7 +270,7 @@ impl<'a> Lane<'a> {
         plan: &Plan<'a>,
         address: SocketAddr,
         partitions: Vec<usize>,
-        pace: Option<Pace>,
+        beat: Option<(f64, f64)>,
     ) -> Result<Self, LoadError> {
         let socket = Socket::connect(address)
             .map_err(|source| LoadError::Connect { address: address.to_string(), source: source.into() })?;
@@ -264,13 +280,14 @@ impl<'a> Lane<'a> {
             head: ProduceHead::new(plan.target.produce_version, &plan.target.topic, plan.load.acks, timeout_ms),
             partitions,
             turn: 0,
-            pace,
+            beat,
+            pace: None,
             correlation_id: 0,
             writing: None,
             spare: Vec::new(),
             in_flight: VecDeque::with_capacity(plan.load.in_flight.min(1024)),
-            room_ns: plan.clock.now_ns(),
-            heard_ns: plan.clock.now_ns(),
+            room_ns: 0,
+            heard_ns: 0,
             over: false,
             finished: false,
             waits_for_time: false,
@@ -505,7 +522,7 @@ fn finish_write(lane: &mut Lane<'_>, plan: &Plan<'_>, part: &mut Part) -> Result
 
 fn count(part: &mut Part, plan: &Plan<'_>, sent: Sent, now_ns: u64) {
     let records = plan.load.batch.records as u64;
-    plan.acknowledged.fetch_add(records, Relaxed);
+    plan.delivery.acknowledged(records);
     if !sent.counts {
         return;
     }

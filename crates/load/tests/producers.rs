@@ -119,6 +119,34 @@ fn a_rate_is_kept() {
 }
 
 #[test]
+fn the_time_that_connecting_takes_is_nobodys_latency() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("bound");
+    // With room for one connection, and that taken, the kernel drops the next one's first packet. It is sent again after
+    // a second.
+    rustix::net::listen(&listener, 0).expect("listens already");
+    let first = TcpStream::connect(address).expect("there is room for one");
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        let (seen, _saw) = mpsc::channel();
+        for stream in listener.incoming() {
+            let (seen, stream) = (seen.clone(), stream.expect("connects"));
+            std::thread::spawn(move || serve(stream, |_| Some(0), None, &seen));
+        }
+    });
+    let load = ProduceLoad {
+        rhythm: Rhythm::Rate(100.0),
+        ..ProduceLoad::new(BatchShape::plain(1, 10), Until::Records(10))
+    };
+    let began = Instant::now();
+    let produced = produce(&Target::plain(address, TOPIC, 1), &load).expect("it is answered");
+    assert!(began.elapsed() > Duration::from_millis(900), "connecting took {:?}", began.elapsed());
+    assert!(produced.latency.max_us() < 500_000.0, "longest {} µs", produced.latency.max_us());
+    assert!(produced.seconds < 0.6, "{} s", produced.seconds);
+    drop(first);
+}
+
+#[test]
 fn a_burst_begins_when_the_last_one_was_answered() {
     let (address, saw) = peer(|_| Some(0), None);
     let load = ProduceLoad {
