@@ -35,9 +35,10 @@ class BrokerFailed(AssertionError):
     """The broker did not start, or went away by itself."""
 
 
-def free_port():
-    """A port of [`PORTS`] that nobody listens on."""
-    for port in random.sample(PORTS, len(PORTS)):
+def free_port(but=None):
+    """A port of [`PORTS`] that nobody listens on, and that is not the one that is spoken for."""
+    ports = [port for port in PORTS if port != but]
+    for port in random.sample(ports, len(ports)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -192,7 +193,7 @@ class Kafka(Broker):
 
     def __init__(self, directory, settings=None, **_):
         super().__init__(directory, settings)
-        self.controller_port = free_port()
+        self.controller_port = free_port(but=self.port)
 
     def _prepare(self):
         properties = {
@@ -214,11 +215,14 @@ class Kafka(Broker):
         path = self.directory / "server.properties"
         path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         if not self.data_dir.exists():
-            subprocess.run(
+            formatted = subprocess.run(
                 [*java("-Xmx256m"), "kafka.tools.StorageTool", "format", "-t", self.CLUSTER_ID, "-c", path],
-                check=True,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
+            if formatted.returncode != 0:
+                raise BrokerFailed(f"{self.data_dir} could not be formatted:\n{formatted.stdout}")
 
     def _command(self):
         return [*java("-Xmx768m"), "kafka.Kafka", self.directory / "server.properties"]
