@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::bench::arguments::BenchCommand;
 use crate::exit;
 
 /// A Kafka-compatible event-streaming server.
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     /// Check the configuration, show it, or list the variables it may come from
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Put a load on a broker, ours or another, and measure it
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Show version information
     Version {
         #[command(flatten)]

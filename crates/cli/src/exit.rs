@@ -7,7 +7,10 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     Done = 0,
     Failed = 1,
+    Usage = 2,
     Configuration = 3,
+    Unreachable = 4,
+    NotFound = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -2,6 +2,7 @@
 //! of the broker.
 
 mod arguments;
+mod bench;
 mod config;
 mod exit;
 mod print;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
             start::run(&node, &old)
         }
         Command::Config(command) => config_command(command, &old),
+        Command::Bench(command) => bench::run(&command),
         Command::Version { output } => version::print(output.output),
         Command::Completions { shell } => completions(shell),
         Command::Cluster(_) => refuse::cluster("cluster"),

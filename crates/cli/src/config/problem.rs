@@ -65,6 +65,11 @@ pub(crate) enum Code {
     OldNameRefused = 302,
     NodeIdAlone = 303,
     Start = 401,
+    Unreachable = 501,
+    NoTopic = 502,
+    Refused = 503,
+    Broken = 504,
+    Load = 505,
 }
 
 #[cfg(test)]
@@ -89,6 +94,11 @@ impl Code {
         Code::OldNameRefused,
         Code::NodeIdAlone,
         Code::Start,
+        Code::Unreachable,
+        Code::NoTopic,
+        Code::Refused,
+        Code::Broken,
+        Code::Load,
     ];
 
     /// What it is about, for the reference page.
@@ -113,6 +123,11 @@ impl Code {
             Code::OldNameRefused => "an old name that cannot be honoured",
             Code::NodeIdAlone => "a node id in the environment, and no cluster; a warning",
             Code::Start => "the configuration is valid, and the node could not start or had to stop",
+            Code::Unreachable => "no broker could be reached to be measured",
+            Code::NoTopic => "the topic to be measured is not there, or is empty",
+            Code::Refused => "a broker refused a request of `bench`, or does not speak it",
+            Code::Broken => "a broker that failed while it was measured",
+            Code::Load => "a load that cannot be made",
         }
     }
 }
