@@ -6,10 +6,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::prepare;
 use crate::process::{cache, cargo, root, run as step};
+use crate::{callgrind, prepare};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    if let Some(("callgrind", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return callgrind::run(rest);
+    }
     let (profile, folder) = if is_quick(arguments) { ("release", "release") } else { ("dist", "dist") };
     let packages = ["--package", "chronik-cli", "--package", "chronik-bench"];
     step("building", cargo().args(["build", "--profile", profile]).args(packages))?;

@@ -1,6 +1,7 @@
 //! The chores: `cargo xtask test` runs everything that proves this tree, `cargo xtask bench` measures it.
 
 mod bench;
+mod callgrind;
 mod conformance;
 mod prepare;
 mod process;
@@ -26,6 +27,9 @@ cargo xtask <command>
         (about a quarter of an hour), or those named. --list names them, --small tries them in sizes that mean nothing.
   bench quick
         Only what a gigabyte produced and fetched costs, beside the floor broker alone. A minute or two.
+  bench callgrind [--compare]
+        Instructions of one produce and one fetch request, counted by valgrind, into bench/results/callgrind.json;
+        --compare fails when there are over 2 % more than are written there.
 
   conformance [SUITE]… [TEST]… [--against chronik|kafka] [--subset] [--record] [--page] [--list] [--jobs N]
         Suites that others wrote for their own clients, and whether they end as the lists in tests/conformance say.

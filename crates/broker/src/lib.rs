@@ -8,6 +8,8 @@ mod api;
 pub mod config;
 mod coordinator;
 mod dispatch;
+#[cfg(test)]
+mod instructions;
 mod metadata;
 mod net;
 mod node;
