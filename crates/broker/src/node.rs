@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chronik_log::{Lsn, Storage};
 use tokio::sync::{Notify, watch};
@@ -113,7 +113,14 @@ impl Node {
     }
 }
 
-/// Milliseconds since the Unix epoch: the one clock of the broker.
+/// Milliseconds by a clock that nobody sets, since some moment before the first call: for the machines that measure how
+/// long something takes.
+pub(crate) fn steady_ms() -> i64 {
+    static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+    i64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since the Unix epoch: what records and files are dated with.
 pub(crate) fn now_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)

@@ -5,7 +5,7 @@
 //! negative partition, is INVALID_REQUEST for every topic. Topics that do not exist are UNKNOWN_TOPIC_OR_PARTITION or
 //! INVALID_TOPIC_EXCEPTION.
 //!
-//! KIP-966. Eligible leaders outside the in-sync set do not exist here: the lists are empty.
+//! KIP-966. `last_known_elr` names the last leader where nobody leads, as Kafka does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -119,8 +119,8 @@ fn known_partition(index: i32, partition: &Partition, image: &Image) -> Describe
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.to_vec(),
         isr_nodes: partition.in_sync.to_vec(),
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
+        eligible_leader_replicas: Some(partition.eligible_leaders.to_vec()),
+        last_known_elr: Some(Vec::from_iter((partition.last_known_leader != NO_LEADER).then_some(partition.last_known_leader))),
         offline_replicas: partition.replicas.iter().copied().filter(|id| !image.is_active(*id)).collect(),
     })
 }

@@ -7,12 +7,13 @@ use chronik_state::group::{
     CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply,
 };
 use chronik_state::ids::LogId;
+use chronik_state::partition::leader::AgreedPartition;
 use chronik_wire::ErrorCode;
 
 use super::offsets_topic::{self, OFFSETS_TOPIC};
 use super::runtime::partition_of;
 use crate::net::reactor::Reactor;
-use crate::partition::Partition;
+use crate::partition::{Leadership, Partition};
 use crate::testing;
 
 /// Runs `test` on a node that has the offsets topic.
@@ -147,10 +148,14 @@ fn a_partition_that_is_led_anew_is_read_anew() {
             std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending()
         );
         let node = &reactor.node;
-        let topic = node.metadata.image().topic(OFFSETS_TOPIC).unwrap().id;
+        let image = node.metadata.image();
+        let topic = image.topic(OFFSETS_TOPIC).unwrap().id;
         let former = node.partitions.partition(LogId { topic, partition: partition_of("g", 50) }).unwrap();
         let settings = Arc::clone(&former.settings());
-        node.partitions.insert(Partition::lead(former.id, Arc::clone(&former.log), node.config.node_id, 7, settings));
+        let agreed = AgreedPartition::of(image.partition(topic, former.id.partition).unwrap(), &image);
+        let agreed = AgreedPartition { leader_epoch: 7, ..agreed };
+        let leadership = Leadership { broker_id: node.config.node_id, broker_epoch: 1, agreed };
+        node.partitions.insert(Partition::lead(former.id, Arc::clone(&former.log), leadership, settings));
         assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
         let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };
         assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));

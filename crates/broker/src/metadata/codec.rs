@@ -104,6 +104,8 @@ struct Broker {
     rack: Option<String>,
     #[prost(bool, tag = "7")]
     fenced: bool,
+    #[prost(bool, tag = "8")]
+    shutting_down: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -142,6 +144,8 @@ struct Partition {
     leader_epoch: i32,
     #[prost(sint32, tag = "7")]
     partition_epoch: i32,
+    #[prost(message, optional, tag = "8")]
+    certainty: Option<Certainty>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -158,6 +162,21 @@ struct PartitionChange {
     leader_epoch: i32,
     #[prost(sint32, tag = "6")]
     partition_epoch: i32,
+    #[prost(message, optional, tag = "7")]
+    certainty: Option<Certainty>,
+}
+
+/// What both say of who is certain to have everything.
+#[derive(Clone, PartialEq, Message)]
+struct Certainty {
+    #[prost(sint32, repeated, tag = "1")]
+    eligible_leaders: Vec<i32>,
+    #[prost(sint32, optional, tag = "2")]
+    last_known_leader: Option<i32>,
+    #[prost(bool, tag = "3")]
+    recovering: bool,
+    #[prost(sint32, tag = "4")]
+    min_in_sync_replicas: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -205,6 +224,12 @@ impl From<&Record> for Kind {
                 leader: record.leader,
                 leader_epoch: record.leader_epoch,
                 partition_epoch: record.partition_epoch,
+                certainty: Some(Certainty {
+                    eligible_leaders: record.eligible_leaders.clone(),
+                    last_known_leader: Some(record.last_known_leader).filter(|id| *id != state::NO_LEADER),
+                    recovering: record.recovering,
+                    min_in_sync_replicas: record.min_in_sync_replicas,
+                }),
             }),
             Record::PartitionChange(record) => Kind::PartitionChange(PartitionChange {
                 topic_id: record.topic_id.0.to_vec(),
@@ -213,6 +238,12 @@ impl From<&Record> for Kind {
                 leader: record.leader,
                 leader_epoch: record.leader_epoch,
                 partition_epoch: record.partition_epoch,
+                certainty: Some(Certainty {
+                    eligible_leaders: record.eligible_leaders.clone(),
+                    last_known_leader: Some(record.last_known_leader).filter(|id| *id != state::NO_LEADER),
+                    recovering: record.recovering,
+                    min_in_sync_replicas: record.min_in_sync_replicas,
+                }),
             }),
             Record::RemoveTopic(record) => Kind::RemoveTopic(RemoveTopic { topic_id: record.topic_id.0.to_vec() }),
             Record::Config(record) => Kind::Config(Config {
@@ -243,6 +274,7 @@ fn broker(record: &state::BrokerRecord) -> Broker {
         endpoints: record.endpoints.iter().map(endpoint).collect(),
         rack: record.rack.clone(),
         fenced: record.fenced,
+        shutting_down: record.shutting_down,
     }
 }
 
@@ -259,23 +291,37 @@ impl TryFrom<Kind> for Record {
             Kind::Topic(Topic { topic_id, name }) => {
                 Record::Topic(state::TopicRecord { topic_id: topic(&topic_id)?, name })
             }
-            Kind::Partition(message) => Record::Partition(state::PartitionRecord {
-                topic_id: topic(&message.topic_id)?,
-                partition: message.partition,
-                replicas: message.replicas,
-                in_sync: message.in_sync,
-                leader: message.leader,
-                leader_epoch: message.leader_epoch,
-                partition_epoch: message.partition_epoch,
-            }),
-            Kind::PartitionChange(message) => Record::PartitionChange(state::PartitionChangeRecord {
-                topic_id: topic(&message.topic_id)?,
-                partition: message.partition,
-                in_sync: message.in_sync,
-                leader: message.leader,
-                leader_epoch: message.leader_epoch,
-                partition_epoch: message.partition_epoch,
-            }),
+            Kind::Partition(message) => {
+                let certainty = message.certainty.unwrap_or_default();
+                Record::Partition(state::PartitionRecord {
+                    topic_id: topic(&message.topic_id)?,
+                    partition: message.partition,
+                    replicas: message.replicas,
+                    in_sync: message.in_sync,
+                    leader: message.leader,
+                    leader_epoch: message.leader_epoch,
+                    partition_epoch: message.partition_epoch,
+                    eligible_leaders: certainty.eligible_leaders,
+                    last_known_leader: certainty.last_known_leader.unwrap_or(state::NO_LEADER),
+                    recovering: certainty.recovering,
+                    min_in_sync_replicas: certainty.min_in_sync_replicas,
+                })
+            }
+            Kind::PartitionChange(message) => {
+                let certainty = message.certainty.unwrap_or_default();
+                Record::PartitionChange(state::PartitionChangeRecord {
+                    topic_id: topic(&message.topic_id)?,
+                    partition: message.partition,
+                    in_sync: message.in_sync,
+                    leader: message.leader,
+                    leader_epoch: message.leader_epoch,
+                    partition_epoch: message.partition_epoch,
+                    eligible_leaders: certainty.eligible_leaders,
+                    last_known_leader: certainty.last_known_leader.unwrap_or(state::NO_LEADER),
+                    recovering: certainty.recovering,
+                    min_in_sync_replicas: certainty.min_in_sync_replicas,
+                })
+            }
             Kind::RemoveTopic(RemoveTopic { topic_id }) => {
                 Record::RemoveTopic(state::RemoveTopicRecord { topic_id: topic(&topic_id)? })
             }
@@ -311,6 +357,7 @@ impl TryFrom<Broker> for state::BrokerRecord {
             endpoints: endpoints.collect::<Result<_, CodecError>>()?,
             rack: message.rack,
             fenced: message.fenced,
+            shutting_down: message.shutting_down,
         })
     }
 }
@@ -350,6 +397,7 @@ mod tests {
                 }],
                 rack: Some(String::new()),
                 fenced: true,
+                shutting_down: true,
             }),
             Record::Topic(state::TopicRecord { topic_id, name: "t".into() }),
             Record::Partition(state::PartitionRecord {
@@ -360,6 +408,10 @@ mod tests {
                 leader: state::NO_LEADER,
                 leader_epoch: 4,
                 partition_epoch: 5,
+                eligible_leaders: vec![0],
+                last_known_leader: 0,
+                recovering: true,
+                min_in_sync_replicas: 2,
             }),
             Record::PartitionChange(state::PartitionChangeRecord {
                 topic_id,
@@ -368,6 +420,10 @@ mod tests {
                 leader: 0,
                 leader_epoch: 6,
                 partition_epoch: 7,
+                eligible_leaders: vec![],
+                last_known_leader: state::NO_LEADER,
+                recovering: false,
+                min_in_sync_replicas: 1,
             }),
             Record::RemoveTopic(state::RemoveTopicRecord { topic_id }),
             Record::Config(state::ConfigRecord { resource: resource.clone(), name: "n".into(), value: None }),

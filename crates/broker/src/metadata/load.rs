@@ -7,7 +7,7 @@ use chronik_log::snapshot::{self as snapshot_file, SnapshotError};
 use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records};
 use chronik_state::ids::{LogId, Offset};
 use chronik_state::metadata::record::{Endpoint, Record};
-use chronik_state::metadata::{BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError};
+use chronik_state::metadata::{BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError, Restart};
 use thiserror::Error;
 
 use super::codec::CodecError;
@@ -77,6 +77,7 @@ impl Metadata {
         let controller_settings = ControllerSettings {
             default_partitions: settings.default_partitions,
             default_replication_factor: settings.default_replication_factor,
+            configs: config.kafka.clone(),
         };
         let mut controller = Controller::new(controller_settings, image);
         let mut decided = Vec::new();
@@ -130,6 +131,10 @@ fn registration(config: &Config, identity: &Identity) -> BrokerRegistration {
         directory_id: directory_id(&identity.directory_id),
         endpoints: vec![Endpoint { name: "PLAINTEXT".to_owned(), host, port, security_protocol: 0 }],
         rack: None,
+        // How the last run ended is not looked at yet.
+        restart: Restart::Crash,
+        // A node that is its own metadata has caught up with it.
+        fenced: false,
     }
 }
 

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use chronik_state::ids::{LogId, TopicId};
-use chronik_state::metadata::{Image, Topic};
+use chronik_state::metadata::{self as state, Image, Topic};
 use chronik_state::metadata::configs::{BrokerLayers, ConfigMap, TopicSettings};
 use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Record};
+use chronik_state::partition::leader::AgreedPartition;
 use tracing::{error, info};
 
 use super::{LoadError, Metadata};
 use crate::node::Node;
-use crate::partition::Partition;
+use crate::partition::{Leadership, Partition};
 use crate::partition::append::log_config;
 
 impl Metadata {
@@ -26,7 +27,7 @@ impl Metadata {
             let settings = Arc::new(topic_settings(node, &image, &topic.configs));
             for (index, partition) in topic.partitions.iter() {
                 if partition.leader == node.config.node_id {
-                    lead(node, LogId { topic: topic.id, partition: *index }, partition.leader_epoch, &settings)?;
+                    lead(node, &image, LogId { topic: topic.id, partition: *index }, partition, &settings)?;
                 }
             }
         }
@@ -84,16 +85,32 @@ fn replica_changed(
     };
     if partition.leader == node.config.node_id {
         let settings = last.of(topic, || topic_settings(node, image, &topic.configs));
-        lead(node, LogId { topic: topic_id, partition: index }, partition.leader_epoch, settings)?;
+        lead(node, image, LogId { topic: topic_id, partition: index }, partition, settings)?;
     }
     Ok(())
 }
 
-fn lead(node: &Node, id: LogId, leader_epoch: i32, settings: &Arc<TopicSettings>) -> Result<(), LoadError> {
+/// Takes the lead, or goes on leading by what is agreed now.
+fn lead(
+    node: &Node,
+    image: &Image,
+    id: LogId,
+    partition: &state::Partition,
+    settings: &Arc<TopicSettings>,
+) -> Result<(), LoadError> {
+    let agreed = AgreedPartition::of(partition, image);
+    let leads = |known: &Arc<Partition>| known.leader_epoch() == agreed.leader_epoch;
+    if let Some(known) = node.partitions.partition(id).filter(leads) {
+        known.agree(agreed);
+        return Ok(());
+    }
     let log = node.storage.create(id, log_config(settings))?;
     // Before anyone is answered: an epoch without a record still ends the one before it.
-    log.begin_epoch(leader_epoch);
-    node.partitions.insert(Partition::lead(id, log, node.config.node_id, leader_epoch, Arc::clone(settings)));
+    log.begin_epoch(agreed.leader_epoch);
+    let broker_id = node.config.node_id;
+    let broker_epoch = image.broker(broker_id).map_or(-1, |broker| broker.epoch);
+    let leadership = Leadership { broker_id, broker_epoch, agreed };
+    node.partitions.insert(Partition::lead(id, log, leadership, Arc::clone(settings)));
     Ok(())
 }
 

@@ -58,12 +58,16 @@ fn what_is_set_on_a_broker_holds_at_once_for_its_topics() {
             assert_eq!(own.settings().max_message_bytes, 7777, "the topic's own value is nearer");
             configure(reactor, ConfigResourceKind::Broker, broker, "log.retention.ms", Some("5555")).await;
             assert_eq!(partition.log.config().retention_ms, 5555, "the log itself is told");
-            configure(reactor, ConfigResourceKind::Broker, broker, "min.insync.replicas", Some("2")).await;
-            assert!(partition.check_in_sync().is_err(), "acks=all is refused now");
-            for name in ["message.max.bytes", "log.retention.ms", "min.insync.replicas"] {
+            for name in ["message.max.bytes", "log.retention.ms"] {
                 configure(reactor, ConfigResourceKind::Broker, broker, name, None).await;
             }
             assert_eq!(partition.settings().max_message_bytes, default);
+        }
+        for (kind, name) in [(ConfigResourceKind::Broker, ""), (ConfigResourceKind::Topic, "t")] {
+            configure(reactor, kind, name, "min.insync.replicas", Some("2")).await;
+            assert!(partition.check_in_sync().is_err(), "acks=all is refused now");
+            assert_eq!(partition.leader_epoch(), 0, "by the leader that there was");
+            configure(reactor, kind, name, "min.insync.replicas", None).await;
             assert!(partition.check_in_sync().is_ok());
         }
     });

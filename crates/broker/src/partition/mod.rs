@@ -6,7 +6,6 @@ pub(crate) mod read;
 pub(crate) mod registry;
 mod waiters;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -14,11 +13,24 @@ use arc_swap::ArcSwap;
 use chronik_log::PartitionLog;
 use chronik_state::ids::{BrokerId, LeaderEpoch, LogId, Offset};
 use chronik_state::metadata::configs::{SyncPolicy, TopicSettings};
-use chronik_state::partition::leader::{Confirmation, Effects, Election, Leader, NotEnoughReplicas};
+use chronik_state::partition::leader::{
+    AgreedPartition, Confirmation, Effects, Election, Leader, NotEnoughReplicas, Rules,
+};
 use parking_lot::Mutex;
 
+use crate::node::steady_ms;
 pub(crate) use waiters::Waiter;
 use waiters::Waiters;
+
+/// `replica_lag_max_ms`, until it can be set.
+const LAG_MAX_MS: i64 = 10_000;
+
+/// Who leads, and what is agreed of the partition then.
+pub(crate) struct Leadership {
+    pub(crate) broker_id: BrokerId,
+    pub(crate) broker_epoch: i64,
+    pub(crate) agreed: AgreedPartition,
+}
 
 /// A partition that this node leads.
 pub(crate) struct Partition {
@@ -32,17 +44,23 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// Takes the lead of `log` in `leader_epoch`: all that recovery kept is on disk, and with one replica committed.
-    pub(crate) fn lead(id: LogId, log: Arc<PartitionLog>, broker_id: BrokerId, leader_epoch: LeaderEpoch, settings: Arc<TopicSettings>) -> Arc<Self> {
+    /// Takes the lead of `log`: all that recovery kept is on disk, and with one replica committed.
+    pub(crate) fn lead(id: LogId, log: Arc<PartitionLog>, leadership: Leadership, settings: Arc<TopicSettings>) -> Arc<Self> {
+        let Leadership { broker_id, broker_epoch, agreed } = leadership;
         let (leader, _) = Leader::elect(Election {
             broker_id,
-            leader_epoch,
-            replicas: BTreeSet::from([broker_id]),
-            in_sync: BTreeSet::from([broker_id]),
+            broker_epoch,
+            leader_epoch: agreed.leader_epoch,
+            partition_epoch: agreed.partition_epoch,
+            replicas: agreed.replicas,
+            in_sync: agreed.in_sync,
+            min_in_sync_replicas: agreed.min_in_sync_replicas,
+            log_start_offset: log.log_start_offset(),
             log_end_offset: log.log_end_offset(),
+            durable_end_offset: log.log_end_offset(),
             high_watermark: log.high_watermark(),
-            min_in_sync_replicas: settings.min_in_sync_replicas,
-            confirmation: confirmation(&settings),
+            rules: rules(&settings),
+            now_ms: steady_ms(),
         });
         // For the next checkpoint, even if nobody appends until then.
         log.note_high_watermark(leader.high_watermark());
@@ -54,6 +72,12 @@ impl Partition {
             settings: ArcSwap::new(settings),
             waiters: Waiters::default(),
         })
+    }
+
+    /// The metadata says this of the partition, within the leadership that there is.
+    pub(crate) fn agree(&self, agreed: AgreedPartition) {
+        let effects = self.leader.lock().on_partition(agreed, steady_ms());
+        self.carry_out(effects);
     }
 
     /// The epoch in which this node leads it.
@@ -74,7 +98,7 @@ impl Partition {
     /// Takes changed settings; they hold from the next append or read on.
     pub(crate) fn configure(&self, settings: Arc<TopicSettings>) {
         self.log.update_config(append::log_config(&settings));
-        let effects = self.leader.lock().on_settings(settings.min_in_sync_replicas, confirmation(&settings));
+        let effects = self.leader.lock().on_rules(rules(&settings), steady_ms());
         self.settings.store(settings);
         self.carry_out(effects);
     }
@@ -86,10 +110,11 @@ impl Partition {
 
     /// All before `end_offset` is written here, and on disk if `durable`.
     pub(crate) fn confirm(&self, end_offset: Offset, durable: bool) {
+        let now_ms = steady_ms();
         let mut leader = self.leader.lock();
-        let mut effects = leader.on_append(end_offset);
+        let mut effects = leader.on_append(end_offset, now_ms);
         if durable {
-            let more = leader.on_durable(end_offset);
+            let more = leader.on_durable(end_offset, now_ms);
             effects.high_watermark_advanced = more.high_watermark_advanced.or(effects.high_watermark_advanced);
         }
         drop(leader);
@@ -121,9 +146,10 @@ impl Partition {
     }
 }
 
-fn confirmation(settings: &TopicSettings) -> Confirmation {
-    match settings.sync {
+fn rules(settings: &TopicSettings) -> Rules {
+    let confirmation = match settings.sync {
         SyncPolicy::Commit => Confirmation::Durable,
         SyncPolicy::Interval => Confirmation::Written,
-    }
+    };
+    Rules { confirmation, lag_max_ms: LAG_MAX_MS }
 }

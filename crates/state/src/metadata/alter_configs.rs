@@ -8,8 +8,11 @@ use alloc::vec::Vec;
 
 use crate::ids::BrokerId;
 use crate::metadata::configs::{ConfigType, topic_config, validate_dynamic_broker_configs, validate_topic_configs};
+use crate::metadata::elect::Edit;
 use crate::metadata::record::{ConfigRecord, ConfigResource, ConfigResourceKind, Record};
-use crate::metadata::{ConfigMap, Controller, Decision, MetadataError};
+use crate::metadata::{ConfigMap, Controller, Decision, MetadataError, min_in_sync_replicas, resolve};
+
+const MIN_IN_SYNC: &str = "min.insync.replicas";
 
 /// Change these configs, each resource for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,8 +129,29 @@ impl Controller {
             Ok(())
         };
         let reply = altered.into_iter().map(&mut alter_one).collect();
+        self.change_minimums(&mut records);
         let records = if validate_only { Vec::new() } else { records };
         Decision { records, reply }
+    }
+
+    /// The partitions' records say what `min.insync.replicas` is: in the same batch as the config, so that no leader
+    /// commits by the old one what the controller judges by the new.
+    fn change_minimums(&self, records: &mut Vec<Record>) {
+        if !records.iter().any(|record| matches!(record, Record::Config(config) if config.name == MIN_IN_SYNC)) {
+            return;
+        }
+        let mut image = self.image.clone();
+        records.iter().for_each(|record| image.apply(record));
+        for topic in image.topics() {
+            let min = min_in_sync_replicas(&resolve(&self.settings, &image, &topic.configs));
+            for (index, partition) in topic.partitions.iter() {
+                let mut edit = Edit::of(partition);
+                edit.set_min_in_sync_replicas(min);
+                if let Some(changed) = edit.finish() {
+                    records.push(Record::PartitionChange(changed.to_change(topic.id, *index)));
+                }
+            }
+        }
     }
 
     fn changed_configs(&self, item: &ResourceChanges) -> Result<ConfigMap, MetadataError> {
@@ -162,6 +186,11 @@ impl Controller {
             }
             ConfigResourceKind::Broker => {
                 self.check_broker_name(name)?;
+                if !name.is_empty() && configs.get(MIN_IN_SYNC) != self.current_configs(resource).get(MIN_IN_SYNC) {
+                    // Leaders and the controller have to go by the same (KIP-966).
+                    let text = "Broker-level min.insync.replicas cannot be altered while ELR is enabled.";
+                    return Err(MetadataError::InvalidConfig(text.into()));
+                }
                 validate_dynamic_broker_configs(configs)
             }
         }

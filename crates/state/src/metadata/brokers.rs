@@ -6,11 +6,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::ids::{BrokerId, Offset};
-use crate::metadata::image::Partition;
-use crate::metadata::record::{
-    BrokerRecord, ClusterRecord, Endpoint, FeatureLevelRecord, NO_LEADER, Record,
-};
-use crate::metadata::replicas::led_by;
+use crate::metadata::configs::SyncPolicy;
+use crate::metadata::elect::{Edit, Policy};
+use crate::metadata::image::{Partition, Topic};
+use crate::metadata::record::{BrokerRecord, ClusterRecord, Endpoint, FeatureLevelRecord, NO_LEADER, Record};
 use crate::metadata::{Controller, Decision, MetadataError};
 
 /// The first command a cluster hears; heard again at each start to make sure that the data is its own.
@@ -35,6 +34,22 @@ pub struct BrokerRegistration {
     pub endpoints: Vec<Endpoint>,
     /// Where it stands (KIP-36).
     pub rack: Option<String>,
+    /// How its last incarnation ended.
+    pub restart: Restart,
+    /// It begins fenced, and is let in once it has caught up with the metadata. A node that is its own metadata is let in
+    /// at once.
+    pub fenced: bool,
+}
+
+/// What a broker can say of its disk at a start, by the marks that the last run left there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// It was stopped, and everything synced before.
+    Clean,
+    /// It was killed or lost power. What it had synced is there, and nothing was found damaged.
+    Crash,
+    /// The disk is new, was restored from elsewhere, or something on it was damaged.
+    Damage,
 }
 
 impl Controller {
@@ -62,8 +77,8 @@ impl Controller {
     /// registration.
     ///
     /// A new incarnation never goes on in a leader epoch that an earlier one led: what was not synced may be gone, and
-    /// (epoch, offset) has to name one record for ever. So every leadership of the broker begins anew, with the same
-    /// leader and a higher epoch.
+    /// (epoch, offset) has to name one record for ever. So it leaves every in-sync set first, and where it was the last
+    /// one to be certain of everything, it leads anew, in a higher epoch.
     pub fn register_broker(&self, registration: &BrokerRegistration, next_offset: Offset) -> Decision<i64> {
         let before = self.image.broker(registration.id);
         let same_process = before.is_some_and(|broker| broker.incarnation_id == registration.incarnation_id);
@@ -72,15 +87,31 @@ impl Controller {
             Some(broker) => next_offset.max(broker.epoch + 1),
             None => next_offset,
         };
-        let broker = registration.at_epoch(epoch);
+        let fenced = if same_process { before.is_some_and(|broker| broker.fenced) } else { registration.fenced };
+        let broker = registration.at_epoch(epoch, fenced);
         if before.is_some_and(|before| **before == broker) {
             return Decision { records: Vec::new(), reply: epoch };
         }
         let mut records = Vec::from([Record::Broker(broker)]);
         if !same_process {
-            self.renew_leaderships(registration.id, &mut records);
+            self.end_incarnation(registration, &mut records);
         }
         Decision { records, reply: epoch }
+    }
+
+    /// The broker is not heard of any more: it leaves every in-sync set, and others lead, in the same batch.
+    pub fn fence_broker(&self, id: BrokerId, epoch: i64) -> Decision<Result<(), MetadataError>> {
+        self.change_broker(id, epoch, |broker| broker.fenced = true)
+    }
+
+    /// The broker is heard of, and has applied its own registration: it may lead.
+    pub fn unfence_broker(&self, id: BrokerId, epoch: i64) -> Decision<Result<(), MetadataError>> {
+        self.change_broker(id, epoch, |broker| broker.fenced = false)
+    }
+
+    /// The broker wants to stop (KIP-841): others lead from now on, and it does not come back into any in-sync set.
+    pub fn shut_down_broker(&self, id: BrokerId, epoch: i64) -> Decision<Result<(), MetadataError>> {
+        self.change_broker(id, epoch, |broker| broker.shutting_down = true)
     }
 
     /// Is this the incarnation the cluster knows?
@@ -97,11 +128,72 @@ impl Controller {
         }
     }
 
-    fn renew_leaderships(&self, broker_id: BrokerId, records: &mut Vec<Record>) {
+    fn change_broker(
+        &self,
+        id: BrokerId,
+        epoch: i64,
+        change: impl FnOnce(&mut BrokerRecord),
+    ) -> Decision<Result<(), MetadataError>> {
+        if let Err(error) = self.check_broker(id, epoch) {
+            return Decision::refuse(error);
+        }
+        let Some(before) = self.image.broker(id) else { return Decision { records: Vec::new(), reply: Ok(()) } };
+        let mut broker = BrokerRecord::clone(before);
+        change(&mut broker);
+        if broker == **before {
+            return Decision { records: Vec::new(), reply: Ok(()) };
+        }
+        let may_lead = |other: BrokerId| if other == id { broker.may_lead() } else { self.image.is_active(other) };
+        let mut records = Vec::from([Record::Broker(broker.clone())]);
+        self.edit_partitions(&mut records, |_, partition, edit| {
+            if !may_lead(id) {
+                edit.remove_in_sync(id);
+            }
+            if partition.leader == NO_LEADER || partition.leader == id {
+                edit.elect(Policy::Clean, may_lead);
+            }
+        });
+        Decision { records, reply: Ok(()) }
+    }
+
+    fn end_incarnation(&self, registration: &BrokerRegistration, records: &mut Vec<Record>) {
+        let id = registration.id;
+        let may_lead = |other: BrokerId| if other == id { !registration.fenced } else { self.image.is_active(other) };
+        self.edit_partitions(records, |topic, partition, edit| {
+            if !partition.replicas.contains(&id) {
+                return;
+            }
+            // Where there is no other copy, what this one has is what there is.
+            let is_sole = partition.replicas.len() == 1 && registration.restart != Restart::Damage;
+            match is_sole || self.keeps_its_end(topic, registration.restart) {
+                true => edit.remove_in_sync(id),
+                false => edit.distrust(id),
+            }
+            if partition.leader == id {
+                edit.begin_anew();
+            }
+            if partition.leader == NO_LEADER || partition.leader == id {
+                edit.elect(Policy::Clean, may_lead);
+            }
+        });
+    }
+
+    /// Is everything that the broker ever confirmed of this topic still in its log?
+    fn keeps_its_end(&self, topic: &Topic, restart: Restart) -> bool {
+        match restart {
+            Restart::Clean => true,
+            Restart::Crash => self.topic_settings(&topic.configs).sync == SyncPolicy::Commit,
+            Restart::Damage => false,
+        }
+    }
+
+    fn edit_partitions(&self, records: &mut Vec<Record>, edit: impl Fn(&Topic, &Partition, &mut Edit)) {
         for topic in self.image.topics() {
             for (index, partition) in topic.partitions.iter() {
-                if leads_or_may(partition, broker_id) {
-                    records.push(led_by(topic, *index, partition, broker_id));
+                let mut change = Edit::of(partition);
+                edit(topic, partition, &mut change);
+                if let Some(changed) = change.finish() {
+                    records.push(Record::PartitionChange(changed.to_change(topic.id, *index)));
                 }
             }
         }
@@ -116,7 +208,7 @@ impl<T> Decision<Result<T, MetadataError>> {
 }
 
 impl BrokerRegistration {
-    fn at_epoch(&self, epoch: i64) -> BrokerRecord {
+    fn at_epoch(&self, epoch: i64, fenced: bool) -> BrokerRecord {
         BrokerRecord {
             id: self.id,
             incarnation_id: self.incarnation_id,
@@ -124,11 +216,8 @@ impl BrokerRegistration {
             directory_id: self.directory_id,
             endpoints: self.endpoints.clone(),
             rack: self.rack.as_ref().map(ToString::to_string),
-            fenced: false,
+            fenced,
+            shutting_down: false,
         }
     }
-}
-
-fn leads_or_may(partition: &Partition, broker_id: BrokerId) -> bool {
-    partition.leader == broker_id || (partition.leader == NO_LEADER && partition.in_sync.contains(&broker_id))
 }

@@ -43,7 +43,7 @@ pub struct Topic {
 }
 
 /// One partition, as agreed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Partition {
     /// Assigned brokers, the preferred leader first.
     pub replicas: Arc<[BrokerId]>,
@@ -55,6 +55,14 @@ pub struct Partition {
     pub leader_epoch: LeaderEpoch,
     /// Bumped with every change.
     pub partition_epoch: i32,
+    /// Not in sync, but certain to hold all that is committed (KIP-966).
+    pub eligible_leaders: Arc<[BrokerId]>,
+    /// Who led last, where nobody leads now; else [`NO_LEADER`].
+    pub last_known_leader: BrokerId,
+    /// Elected from outside the in-sync set, and not yet through with it (KIP-704).
+    pub recovering: bool,
+    /// `min.insync.replicas` of the topic.
+    pub min_in_sync_replicas: i32,
 }
 
 impl Image {
@@ -80,12 +88,12 @@ impl Image {
 
     /// Registered brokers that may lead.
     pub fn active_brokers(&self) -> impl Iterator<Item = &Arc<BrokerRecord>> {
-        self.brokers().filter(|broker| !broker.fenced)
+        self.brokers().filter(|broker| broker.may_lead())
     }
 
     /// True if the broker may lead.
     pub fn is_active(&self, id: BrokerId) -> bool {
-        self.broker(id).is_some_and(|broker| !broker.fenced)
+        self.broker(id).is_some_and(|broker| broker.may_lead())
     }
 
     /// The topic that has this identity.
@@ -220,6 +228,10 @@ impl Image {
             leader: record.leader,
             leader_epoch: record.leader_epoch,
             partition_epoch: record.partition_epoch,
+            eligible_leaders: shared(&record.eligible_leaders),
+            last_known_leader: record.last_known_leader,
+            recovering: record.recovering,
+            min_in_sync_replicas: record.min_in_sync_replicas,
         };
         if Arc::make_mut(topic).partitions.insert(record.partition, partition).is_none() {
             self.partition_count += 1;
@@ -237,6 +249,10 @@ impl Image {
         partition.leader = record.leader;
         partition.leader_epoch = record.leader_epoch;
         partition.partition_epoch = record.partition_epoch;
+        partition.eligible_leaders = shared(&record.eligible_leaders);
+        partition.last_known_leader = record.last_known_leader;
+        partition.recovering = record.recovering;
+        partition.min_in_sync_replicas = record.min_in_sync_replicas;
     }
 
     fn apply_remove_topic(&mut self, record: &RemoveTopicRecord) {
@@ -308,8 +324,33 @@ impl Partition {
             leader: self.leader,
             leader_epoch: self.leader_epoch,
             partition_epoch: self.partition_epoch,
+            eligible_leaders: self.eligible_leaders.to_vec(),
+            last_known_leader: self.last_known_leader,
+            recovering: self.recovering,
+            min_in_sync_replicas: self.min_in_sync_replicas,
         }
     }
+
+    /// The record that makes a partition what this one is.
+    pub(crate) fn to_change(&self, topic_id: TopicId, partition: PartitionIndex) -> PartitionChangeRecord {
+        PartitionChangeRecord {
+            topic_id,
+            partition,
+            in_sync: self.in_sync.to_vec(),
+            leader: self.leader,
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            eligible_leaders: self.eligible_leaders.to_vec(),
+            last_known_leader: self.last_known_leader,
+            recovering: self.recovering,
+            min_in_sync_replicas: self.min_in_sync_replicas,
+        }
+    }
+}
+
+/// Nearly always empty, and then it costs nothing.
+fn shared(brokers: &[BrokerId]) -> Arc<[BrokerId]> {
+    if brokers.is_empty() { Arc::default() } else { brokers.into() }
 }
 
 fn set_config(configs: &mut ConfigMap, record: &ConfigRecord) {

@@ -8,8 +8,10 @@
 //! is given when that batch is committed and applied.
 
 mod alter_configs;
+pub mod alter_partition;
 mod brokers;
 pub mod configs;
+pub mod elect;
 mod image;
 mod placement;
 mod producer_ids;
@@ -25,7 +27,7 @@ use alloc::vec::Vec;
 pub use alter_configs::{
     AlterConfigs, ConfigChange, ConfigOperation, IncrementalAlterConfigs, ResourceChanges, ResourceConfigs,
 };
-pub use brokers::{BrokerRegistration, ClusterStart};
+pub use brokers::{BrokerRegistration, ClusterStart, Restart};
 pub use image::{Image, Partition, Topic};
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
 pub use replicas::{ElectionType, Reassignment};
@@ -34,7 +36,7 @@ pub use topics::{
     CreatableTopic, CreatePartitions, CreateTopics, CreatedTopic, PartitionAssignment, TopicKey, TopicPartitions,
 };
 
-use configs::ConfigMap;
+use configs::{BrokerLayers, ConfigMap, TopicSettings};
 use record::Record;
 
 /// What a command comes to.
@@ -116,11 +118,13 @@ pub struct ControllerSettings {
     pub default_partitions: i32,
     /// Replicas of a topic that is created without saying how many: `default.replication.factor`.
     pub default_replication_factor: i16,
+    /// Kafka's configs from its file and environment: the layer below what the cluster agrees on.
+    pub configs: ConfigMap,
 }
 
 impl Default for ControllerSettings {
     fn default() -> Self {
-        ControllerSettings { default_partitions: 1, default_replication_factor: 1 }
+        ControllerSettings { default_partitions: 1, default_replication_factor: 1, configs: ConfigMap::new() }
     }
 }
 
@@ -142,10 +146,25 @@ impl Controller {
         &self.image
     }
 
+    /// What holds for a topic with these configs, on any broker: nothing that one broker is given for itself counts here.
+    pub(crate) fn topic_settings(&self, configs: &ConfigMap) -> TopicSettings {
+        resolve(&self.settings, &self.image, configs)
+    }
+
     /// Carries out a record of a decision or of the log.
     pub fn apply(&mut self, record: &Record) {
         self.image.apply(record);
     }
+}
+
+fn resolve(settings: &ControllerSettings, image: &Image, configs: &ConfigMap) -> TopicSettings {
+    let layers = BrokerLayers { cluster: image.broker_configs(""), ..BrokerLayers::of_node(&settings.configs) };
+    TopicSettings::resolve(configs, layers)
+}
+
+/// `min.insync.replicas` as a partition's record holds it.
+fn min_in_sync_replicas(settings: &TopicSettings) -> i32 {
+    i32::try_from(settings.min_in_sync_replicas).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

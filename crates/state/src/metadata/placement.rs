@@ -16,7 +16,7 @@ pub(crate) fn place(
     replication_factor: usize,
 ) -> Result<Vec<Vec<BrokerId>>, String> {
     let active: Vec<BrokerId> = image.active_brokers().map(|broker| broker.id).collect();
-    let fenced: Vec<BrokerId> = image.brokers().filter(|broker| broker.fenced).map(|broker| broker.id).collect();
+    let fenced: Vec<BrokerId> = image.brokers().filter(|broker| !broker.may_lead()).map(|broker| broker.id).collect();
     let registered = active.len() + fenced.len();
     if active.is_empty() {
         return Err("All brokers are currently fenced.".into());

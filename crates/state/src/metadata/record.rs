@@ -65,8 +65,17 @@ pub struct BrokerRecord {
     pub endpoints: Vec<Endpoint>,
     /// Where it stands (KIP-36).
     pub rack: Option<String>,
-    /// A fenced broker leads nothing and is in no in-sync set but its own.
+    /// A fenced broker leads nothing and is in no in-sync set.
     pub fenced: bool,
+    /// Nor is one that is on its way out (KIP-841).
+    pub shutting_down: bool,
+}
+
+impl BrokerRecord {
+    /// May it lead, and be in sync?
+    pub fn may_lead(&self) -> bool {
+        !self.fenced && !self.shutting_down
+    }
 }
 
 /// One listener of a broker.
@@ -108,6 +117,14 @@ pub struct PartitionRecord {
     pub leader_epoch: LeaderEpoch,
     /// Bumped with every change of this record.
     pub partition_epoch: i32,
+    /// See [`PartitionChangeRecord`].
+    pub eligible_leaders: Vec<BrokerId>,
+    /// See [`PartitionChangeRecord`].
+    pub last_known_leader: BrokerId,
+    /// See [`PartitionChangeRecord`].
+    pub recovering: bool,
+    /// See [`PartitionChangeRecord`].
+    pub min_in_sync_replicas: i32,
 }
 
 /// See [`Record::PartitionChange`]. Applies only on top of `partition_epoch` − 1.
@@ -125,6 +142,14 @@ pub struct PartitionChangeRecord {
     pub leader_epoch: LeaderEpoch,
     /// One more than before.
     pub partition_epoch: i32,
+    /// Not in sync, but certain to hold all that is committed: they may lead when nobody in sync is left (KIP-966).
+    pub eligible_leaders: Vec<BrokerId>,
+    /// Who led last, where nobody leads now; else [`NO_LEADER`].
+    pub last_known_leader: BrokerId,
+    /// The leader was elected from outside the in-sync set and has not said yet that it is through with it (KIP-704).
+    pub recovering: bool,
+    /// `min.insync.replicas` of the topic, here so that leader and controller never disagree upon it.
+    pub min_in_sync_replicas: i32,
 }
 
 /// See [`Record::RemoveTopic`].

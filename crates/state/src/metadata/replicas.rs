@@ -2,12 +2,11 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::ids::{BrokerId, PartitionIndex};
-use crate::metadata::image::{Partition, Topic};
-use crate::metadata::record::{NO_LEADER, PartitionChangeRecord, Record};
+use crate::metadata::elect::{Edit, Policy};
+use crate::metadata::record::{NO_LEADER, Record};
 use crate::metadata::{Controller, Decision, MetadataError};
 
 /// Whom an election may make leader.
@@ -64,22 +63,20 @@ impl Controller {
         if settled {
             return Err(MetadataError::ElectionNotNeeded);
         }
-        Ok(led_by(topic, index, partition, self.candidate(election, partition)?))
-    }
-
-    fn candidate(&self, election: ElectionType, partition: &Partition) -> Result<BrokerId, MetadataError> {
-        let lives = |id: &&BrokerId| self.image.is_active(**id);
-        let in_sync = |id: &&BrokerId| lives(id) && partition.in_sync.contains(id);
-        let (found, error) = match election {
+        let may_lead = |id: BrokerId| self.image.is_active(id);
+        let mut edit = Edit::of(partition);
+        let error = match election {
             ElectionType::Preferred => {
-                (partition.replicas.first().filter(in_sync), MetadataError::PreferredLeaderNotAvailable)
+                edit.elect_preferred(may_lead);
+                MetadataError::PreferredLeaderNotAvailable
             }
-            ElectionType::Unclean => (
-                partition.replicas.iter().find(in_sync).or_else(|| partition.replicas.iter().find(lives)),
-                MetadataError::EligibleLeadersNotAvailable,
-            ),
+            ElectionType::Unclean => {
+                edit.elect(Policy::Unclean, may_lead);
+                MetadataError::EligibleLeadersNotAvailable
+            }
         };
-        found.copied().ok_or(error)
+        let elected = edit.finish().filter(|after| after.leader != partition.leader).ok_or(error)?;
+        Ok(Record::PartitionChange(elected.to_change(topic.id, index)))
     }
 
     fn reassign(&self, wanted: &Reassignment) -> Result<(), MetadataError> {
@@ -95,21 +92,4 @@ impl Controller {
             false => Err(MetadataError::InvalidReplicaAssignment("Replicas are not moved between brokers yet.".into())),
         }
     }
-}
-
-/// A leadership begins: in a new epoch, even where the leader stays.
-pub(super) fn led_by(topic: &Topic, index: PartitionIndex, partition: &Partition, leader: BrokerId) -> Record {
-    let in_sync = match partition.in_sync.contains(&leader) {
-        true => partition.in_sync.to_vec(),
-        // Whoever was in sync with a leader that is gone is not with this one.
-        false => vec![leader],
-    };
-    Record::PartitionChange(PartitionChangeRecord {
-        topic_id: topic.id,
-        partition: index,
-        in_sync,
-        leader,
-        leader_epoch: partition.leader_epoch + 1,
-        partition_epoch: partition.partition_epoch + 1,
-    })
 }

@@ -9,14 +9,21 @@ fn controller() -> Controller {
     controller
 }
 
-fn register(controller: &mut Controller, id: BrokerId, incarnation: u8) -> i64 {
-    let registration = BrokerRegistration {
-        id,
-        incarnation_id: [incarnation; 16],
-        directory_id: [id as u8; 16],
+fn registration(restart: Restart, fenced: bool) -> BrokerRegistration {
+    BrokerRegistration {
+        id: 1,
+        incarnation_id: [0; 16],
+        directory_id: [0; 16],
         endpoints: Vec::new(),
         rack: None,
-    };
+        restart,
+        fenced,
+    }
+}
+
+fn register(controller: &mut Controller, id: BrokerId, incarnation: u8) -> i64 {
+    let registration =
+        BrokerRegistration { id, incarnation_id: [incarnation; 16], ..registration(Restart::Crash, false) };
     let epoch = controller.image().broker(id).map_or(10, |broker| broker.epoch + 1);
     carry_out(controller, controller.register_broker(&registration, epoch))
 }
@@ -80,7 +87,7 @@ fn a_broker_epoch_never_comes_again() {
     let mut controller = controller();
     let before = controller.image().broker(1).unwrap().epoch;
     let registration =
-        BrokerRegistration { id: 1, incarnation_id: [9; 16], directory_id: [1; 16], endpoints: Vec::new(), rack: None };
+        BrokerRegistration { id: 1, incarnation_id: [9; 16], ..registration(Restart::Crash, false) };
     let decision = controller.register_broker(&registration, 0);
     assert_eq!(carry_out(&mut controller, decision), before + 1);
 }
@@ -110,6 +117,10 @@ fn led_by(in_sync: &[BrokerId], leader: BrokerId, alive: &[BrokerId]) -> Control
         leader,
         leader_epoch: 4,
         partition_epoch: 1,
+        eligible_leaders: Vec::new(),
+        last_known_leader: NO_LEADER,
+        recovering: false,
+        min_in_sync_replicas: 1,
     }));
     for id in (1..=3).filter(|id| !alive.contains(id)) {
         let broker = BrokerRecord::clone(controller.image().broker(id).unwrap());
@@ -180,6 +191,10 @@ fn a_record_that_does_not_fit_changes_nothing() {
             leader,
             leader_epoch,
             partition_epoch,
+            eligible_leaders: vec![],
+            last_known_leader: NO_LEADER,
+            recovering: false,
+            min_in_sync_replicas: 1,
         })
     };
     let resource = ConfigResource { kind: ConfigResourceKind::Topic, name: "gone".into() };
@@ -204,6 +219,11 @@ fn a_record_that_does_not_fit_changes_nothing() {
 #[derive(Debug, Clone)]
 enum Step {
     Register { id: BrokerId, incarnation: u8 },
+    Fence { id: BrokerId },
+    Unfence { id: BrokerId },
+    ShutDown { id: BrokerId },
+    Elect { name: usize, election: ElectionType },
+    MinInSync { name: usize, value: u16 },
     Create { name: usize, partitions: i32, replication_factor: i16, config: bool },
     Grow { name: usize, count: i32 },
     Delete { name: usize },
@@ -217,7 +237,14 @@ const NAMES: [&str; 6] = ["a", "b", "c.d", "c_d", "c-d", "bad name"];
 fn step() -> impl Strategy<Value = Step> {
     let (id, name) = (1..4i32, 0..NAMES.len());
     prop_oneof![
-        1 => (id.clone(), 0..4u8).prop_map(|(id, incarnation)| Step::Register { id, incarnation }),
+        3 => (id.clone(), 0..12u8).prop_map(|(id, incarnation)| Step::Register { id, incarnation }),
+        3 => id.clone().prop_map(|id| Step::Fence { id }),
+        3 => id.clone().prop_map(|id| Step::Unfence { id }),
+        1 => id.clone().prop_map(|id| Step::ShutDown { id }),
+        2 => (name.clone(), any::<bool>()).prop_map(|(name, unclean)| {
+            Step::Elect { name, election: if unclean { ElectionType::Unclean } else { ElectionType::Preferred } }
+        }),
+        1 => (name.clone(), 1..4u16).prop_map(|(name, value)| Step::MinInSync { name, value }),
         4 => (name.clone(), -2..5i32, -1..4i16, any::<bool>()).prop_map(|(name, partitions, replication_factor, config)| {
             Step::Create { name, partitions, replication_factor, config }
         }),
@@ -243,14 +270,19 @@ fn decide(controller: &Controller, step: Step, number: u32) -> Vec<Record> {
     };
     match step {
         Step::Register { id, incarnation } => {
-            let registration = BrokerRegistration {
-                id,
-                incarnation_id: [incarnation; 16],
-                directory_id: [0; 16],
-                endpoints: Vec::new(),
-                rack: None,
-            };
+            let restart = [Restart::Clean, Restart::Crash, Restart::Damage][usize::from(incarnation) % 3];
+            let fenced = incarnation % 2 == 0;
+            let registration =
+                BrokerRegistration { id, incarnation_id: [incarnation; 16], ..registration(restart, fenced) };
             controller.register_broker(&registration, number.into()).records
+        }
+        Step::Fence { id } => controller.fence_broker(id, epoch_of(controller, id)).records,
+        Step::Unfence { id } => controller.unfence_broker(id, epoch_of(controller, id)).records,
+        Step::ShutDown { id } => controller.shut_down_broker(id, epoch_of(controller, id)).records,
+        Step::Elect { name, election } => controller.elect_leaders(election, &[(NAMES[name].into(), 0)]).records,
+        Step::MinInSync { name, value } => {
+            let resource = ConfigResource { kind: ConfigResourceKind::Topic, name: NAMES[name].into() };
+            controller.incremental_alter_configs(&set(resource, "min.insync.replicas", Some(value))).records
         }
         Step::Create { name, partitions, replication_factor, config } => {
             let configs = Vec::from_iter(config.then(|| ("retention.ms".into(), Some("5".into()))));
@@ -271,10 +303,13 @@ fn decide(controller: &Controller, step: Step, number: u32) -> Vec<Record> {
             controller.incremental_alter_configs(&set(resource, "log.retention.ms", value)).records
         }
         Step::ProducerIds { id } => {
-            let epoch = controller.image().broker(id).map_or(0, |broker| broker.epoch);
-            controller.allocate_producer_ids(id, epoch).records
+            controller.allocate_producer_ids(id, epoch_of(controller, id)).records
         }
     }
+}
+
+fn epoch_of(controller: &Controller, id: BrokerId) -> i64 {
+    controller.image().broker(id).map_or(0, |broker| broker.epoch)
 }
 
 fn check_invariants(image: &Image) {
@@ -284,11 +319,22 @@ fn check_invariants(image: &Image) {
         assert_eq!(image.topic(&topic.name).map(|found| found.id), Some(topic.id));
         assert!(topic.partitions.iter().map(|(index, _)| *index).eq(0..topic.partitions.len() as i32));
         for partition in topic.partitions.values() {
-            assert!(partition.in_sync.contains(&partition.leader));
-            assert!(partition.in_sync.iter().all(|id| partition.replicas.contains(id)));
+            check_partition(image, partition);
         }
     }
     assert!(!(image.topic("c.d").is_some() && image.topic("c_d").is_some()), "names that collide");
+}
+
+fn check_partition(image: &Image, partition: &Partition) {
+    let Partition { replicas, in_sync, leader, eligible_leaders, .. } = partition;
+    assert!(*leader == NO_LEADER || in_sync.contains(leader), "{partition:?}");
+    assert!(in_sync.iter().all(|id| replicas.contains(id) && image.is_active(*id)), "{partition:?}");
+    assert!(eligible_leaders.iter().all(|id| replicas.contains(id) && !in_sync.contains(id)), "{partition:?}");
+    assert!(*leader != NO_LEADER || in_sync.is_empty(), "who is in sync and alive leads: {partition:?}");
+    let is_certain = |id: &BrokerId| image.is_active(*id) && eligible_leaders.contains(id);
+    assert!(*leader != NO_LEADER || !replicas.iter().any(is_certain), "who is certain and alive leads: {partition:?}");
+    let enough = in_sync.len() >= (partition.min_in_sync_replicas as usize).min(replicas.len());
+    assert!(!enough || eligible_leaders.is_empty(), "{partition:?}");
 }
 
 proptest! {

@@ -11,10 +11,10 @@ use crate::metadata::configs::validate_topic_configs;
 use crate::metadata::image::Topic;
 use crate::metadata::placement::place;
 use crate::metadata::record::{
-    ConfigRecord, ConfigResource, ConfigResourceKind, PartitionRecord, Record, RemoveTopicRecord, TopicRecord,
+    ConfigRecord, ConfigResource, ConfigResourceKind, NO_LEADER, PartitionRecord, Record, RemoveTopicRecord, TopicRecord,
 };
 use crate::metadata::topic_name::{self, METADATA_TOPIC, may_collide, unified};
-use crate::metadata::{ConfigMap, Controller, Decision, MetadataError};
+use crate::metadata::{ConfigMap, Controller, Decision, MetadataError, min_in_sync_replicas};
 
 /// Partitions that one request may create, so that its records stay one batch of reasonable size.
 const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
@@ -169,7 +169,7 @@ impl Controller {
                 .map_err(MetadataError::InvalidReplicationFactor)?,
         };
         let indexed = replicas.into_iter().zip(first..);
-        Ok(indexed.map(|(replicas, index)| self.new_partition(topic.id, index, replicas)).collect())
+        Ok(indexed.map(|(replicas, index)| self.new_partition(topic.id, index, replicas, &topic.configs)).collect())
     }
 
     fn assigned(
@@ -223,10 +223,28 @@ impl Controller {
         Err(MetadataError::InvalidReplicaAssignment(text))
     }
 
-    fn new_partition(&self, topic_id: TopicId, partition: PartitionIndex, replicas: Vec<BrokerId>) -> PartitionRecord {
+    fn new_partition(
+        &self,
+        topic_id: TopicId,
+        partition: PartitionIndex,
+        replicas: Vec<BrokerId>,
+        configs: &ConfigMap,
+    ) -> PartitionRecord {
         let in_sync: Vec<BrokerId> = replicas.iter().copied().filter(|id| self.image.is_active(*id)).collect();
         let leader = in_sync[0];
-        PartitionRecord { topic_id, partition, replicas, in_sync, leader, leader_epoch: 0, partition_epoch: 0 }
+        PartitionRecord {
+            topic_id,
+            partition,
+            replicas,
+            in_sync,
+            leader,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            eligible_leaders: Vec::new(),
+            last_known_leader: NO_LEADER,
+            recovering: false,
+            min_in_sync_replicas: min_in_sync_replicas(&self.topic_settings(configs)),
+        }
     }
 }
 
@@ -360,7 +378,7 @@ impl<'a> Creation<'a> {
         let controller = self.controller;
         let partitions = replicas.into_iter().zip(0..);
         self.records.extend(
-            partitions.map(|(replicas, index)| Record::Partition(controller.new_partition(topic_id, index, replicas))),
+            partitions.map(|(replicas, index)| Record::Partition(controller.new_partition(topic_id, index, replicas, configs))),
         );
     }
 }

@@ -15,7 +15,7 @@ use crate::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter};
 const SNAPSHOT_VERSION: u8 = 1;
 
 /// The first offset of one leader's reign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EpochStart {
     /// The leader's epoch.
     pub epoch: LeaderEpoch,
@@ -33,7 +33,7 @@ pub struct EpochEnd {
 }
 
 /// The leader epochs of one partition's log, ascending.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LeaderEpochs {
     starts: Vec<EpochStart>,
 }

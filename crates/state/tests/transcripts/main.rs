@@ -6,6 +6,7 @@
 
 mod epochs;
 mod fetch_session;
+mod follower;
 mod groups;
 mod leader;
 mod metadata;
@@ -27,6 +28,11 @@ fn epochs() {
 #[test]
 fn leader() {
     run_all("leader", leader::Session::default);
+}
+
+#[test]
+fn follower() {
+    run_all("follower", follower::Session::default);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Commands to the metadata controller: start, register, create, grow, delete, alter, replace, producer-ids, snapshot.
+//! Commands to the metadata controller: start, register, fence, unfence, shut-down, create, grow, delete, alter, replace,
+//! in-sync, elect, producer-ids, snapshot.
 //!
 //! Each says the reply, one line an item, and then the records, which are applied. Topic ids are counted up.
 
@@ -6,12 +7,14 @@ use std::fmt::{Debug, Write};
 use std::sync::Arc;
 
 use chronik_state::ids::{Offset, TopicId};
-use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Endpoint, Record};
+use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Endpoint, NO_LEADER, Record};
+use chronik_state::metadata::alter_partition::AlterPartitions;
 use chronik_state::metadata::{
     AlterConfigs, BrokerRegistration, ClusterStart, ConfigChange, ConfigOperation, Controller, ControllerSettings,
-    CreatableTopic, CreatePartitions, CreateTopics, Decision, Image, IncrementalAlterConfigs, MetadataError,
-    PartitionAssignment, ResourceChanges, ResourceConfigs, Topic, TopicKey, TopicPartitions,
+    CreatableTopic, CreatePartitions, CreateTopics, Decision, ElectionType, Image, IncrementalAlterConfigs, MetadataError,
+    PartitionAssignment, ResourceChanges, ResourceConfigs, Restart, Topic, TopicKey, TopicPartitions,
 };
+use chronik_state::partition::leader::Proposal;
 
 use crate::script::{Command, Machine};
 
@@ -23,7 +26,7 @@ pub(crate) struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        let settings = ControllerSettings { default_partitions: 2, default_replication_factor: 1 };
+        let settings = ControllerSettings { default_partitions: 2, ..ControllerSettings::default() };
         Session { controller: Controller::new(settings, Image::default()), log_end: 0, topics_created: 0 }
     }
 }
@@ -33,6 +36,9 @@ impl Machine for Session {
         match command.name() {
             "start" => self.start(command),
             "register" => self.register(command),
+            "fence" | "unfence" | "shut-down" => self.change_broker(command),
+            "in-sync" => self.propose(command),
+            "elect" => self.elect(command),
             "create" => self.create(command),
             "grow" => self.grow(command),
             "delete" => self.delete(command),
@@ -67,9 +73,66 @@ impl Session {
             directory_id: [id as u8; 16],
             endpoints: vec![endpoint],
             rack: command.maybe("rack"),
+            restart: match () {
+                () if command.says("clean") => Restart::Clean,
+                () if command.says("damage") => Restart::Damage,
+                () => Restart::Crash,
+            },
+            fenced: command.says("fenced"),
         };
         let decision = self.controller.register_broker(&registration, self.log_end);
         self.carry_out(decision.map(|epoch| vec![Ok(format!("epoch {epoch}"))]))
+    }
+
+    fn change_broker(&mut self, command: &Command) -> String {
+        let id = command.value("id");
+        let known = self.controller.image().broker(id).map_or(-1, |broker| broker.epoch);
+        let epoch = command.maybe("epoch").unwrap_or(known);
+        let decision = match command.name() {
+            "fence" => self.controller.fence_broker(id, epoch),
+            "unfence" => self.controller.unfence_broker(id, epoch),
+            _ => self.controller.shut_down_broker(id, epoch),
+        };
+        self.carry_out(decision.map(|reply| vec![reply]))
+    }
+
+    /// The leader of partition 0 of a topic proposes; a member is written id or id:epoch.
+    fn propose(&mut self, command: &Command) -> String {
+        let name: String = command.value("topic");
+        let image = self.controller.image();
+        let topic_id = image.topic(&name).map_or(TopicId([0; 16]), |topic| topic.id);
+        let partition = image.partition(topic_id, 0).cloned();
+        let known = |id: i32| image.broker(id).map_or(-1, |broker| broker.epoch);
+        let member = |text: &String| match text.split_once(':') {
+            Some((id, epoch)) => (id.parse().unwrap(), epoch.parse().unwrap()),
+            None => (text.parse().unwrap(), known(text.parse().unwrap())),
+        };
+        let proposal = Proposal {
+            leader_epoch: command.maybe("epoch").unwrap_or(partition.as_ref().map_or(0, |known| known.leader_epoch)),
+            partition_epoch: command.maybe("version").unwrap_or(partition.as_ref().map_or(0, |known| known.partition_epoch)),
+            in_sync: command.list::<String>("isr").iter().map(member).collect(),
+        };
+        let broker_id = command.value("from");
+        let alter = AlterPartitions {
+            broker_id,
+            broker_epoch: command.maybe("broker").unwrap_or(known(broker_id)),
+            proposals: vec![(topic_id, 0, proposal)],
+        };
+        let decision = self.controller.alter_partitions(&alter);
+        let said = match &decision.reply {
+            Ok(replies) => match &replies[0] {
+                Ok(partition) => format!("agreed upon version {}\n", partition.partition_epoch),
+                Err(error) => format!("{error:?}: {error}\n"),
+            },
+            Err(error) => format!("{}: {error}\n", kind(error)),
+        };
+        said + &self.carry_out(Decision { records: decision.records, reply: Vec::<Result<(), MetadataError>>::new() })
+    }
+
+    fn elect(&mut self, command: &Command) -> String {
+        let election = if command.says("unclean") { ElectionType::Unclean } else { ElectionType::Preferred };
+        let decision = self.controller.elect_leaders(election, &[(command.value("topic"), 0)]);
+        self.carry_out(decision)
     }
 
     fn create(&mut self, command: &Command) -> String {
@@ -206,33 +269,58 @@ fn kind(error: &MetadataError) -> String {
     debug.split('(').next().unwrap_or_default().to_owned()
 }
 
+/// What is not as nearly always.
+fn rest(eligible: &[i32], last_known: i32, recovering: bool, min_in_sync: i32) -> String {
+    let mut said = String::new();
+    if !eligible.is_empty() {
+        write!(said, " eligible {eligible:?}").unwrap();
+    }
+    if last_known != NO_LEADER {
+        write!(said, " last led by {last_known}").unwrap();
+    }
+    if recovering {
+        said.push_str(" recovering");
+    }
+    if min_in_sync != 1 {
+        write!(said, " min {min_in_sync}").unwrap();
+    }
+    said
+}
+
 fn describe(record: &Record) -> String {
     match record {
         Record::Cluster(record) => format!("cluster {}", record.cluster_id),
         Record::FeatureLevel(record) => format!("feature {} {}", record.name, record.level),
         Record::Broker(record) => format!(
-            "broker {} incarnation {} epoch {} rack {:?}",
-            record.id, record.incarnation_id[0], record.epoch, record.rack
+            "broker {} incarnation {} epoch {} rack {:?}{}{}",
+            record.id,
+            record.incarnation_id[0],
+            record.epoch,
+            record.rack,
+            if record.fenced { " fenced" } else { "" },
+            if record.shutting_down { " shutting down" } else { "" },
         ),
         Record::Topic(record) => format!("topic {} id {}", record.name, record.topic_id.0[0]),
         Record::Partition(record) => format!(
-            "partition {}-{} replicas {:?} isr {:?} leader {} epoch {} version {}",
+            "partition {}-{} replicas {:?} isr {:?} leader {} epoch {} version {}{}",
             record.topic_id.0[0],
             record.partition,
             record.replicas,
             record.in_sync,
             record.leader,
             record.leader_epoch,
-            record.partition_epoch
+            record.partition_epoch,
+            rest(&record.eligible_leaders, record.last_known_leader, record.recovering, record.min_in_sync_replicas),
         ),
         Record::PartitionChange(record) => format!(
-            "change {}-{} isr {:?} leader {} epoch {} version {}",
+            "change {}-{} isr {:?} leader {} epoch {} version {}{}",
             record.topic_id.0[0],
             record.partition,
             record.in_sync,
             record.leader,
             record.leader_epoch,
-            record.partition_epoch
+            record.partition_epoch,
+            rest(&record.eligible_leaders, record.last_known_leader, record.recovering, record.min_in_sync_replicas),
         ),
         Record::RemoveTopic(record) => format!("remove {}", record.topic_id.0[0]),
         Record::Config(record) => {
