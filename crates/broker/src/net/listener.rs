@@ -15,6 +15,10 @@ use crate::node::Node;
 const BACKLOG: i32 = 1024;
 /// How long accepting rests after the process ran out of descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// The kernel's buffer for what leaves to a client of this machine. The kernel would let it grow to megabytes, for networks whose
+/// answers take long; here nothing is on its way for long, and what lies in between has left the processor's caches before the
+/// client reads it: a fetch then costs both sides more (docs/adr/0012-what-waits-in-sockets.md).
+const LOCAL_SEND_BUFFER_BYTES: usize = 100 << 10;
 
 /// Binds `address`. An IPv6 wildcard takes IPv4 too.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -60,7 +64,7 @@ fn deal(node: &Node, reactor: &UnboundedSender<Accepted>, stream: tokio::net::Tc
         warn!(%peer, limit = node.config.connections_max, "connection closed: the limit of connections is reached");
         return;
     }
-    if let Err(error) = prepare(&stream).and_then(|()| stream.into_std()).map(|stream| {
+    if let Err(error) = prepare(&stream, peer).and_then(|()| stream.into_std()).map(|stream| {
         if reactor.send(Accepted { stream, peer }).is_err() {
             node.connection_ended();
         }
@@ -71,7 +75,11 @@ fn deal(node: &Node, reactor: &UnboundedSender<Accepted>, stream: tokio::net::Tc
 }
 
 /// Answers leave at once; a peer that is gone for hours is noticed.
-fn prepare(stream: &tokio::net::TcpStream) -> io::Result<()> {
+fn prepare(stream: &tokio::net::TcpStream, peer: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_keepalive(true)
+    let socket = SockRef::from(stream);
+    if peer.ip() == stream.local_addr()?.ip() {
+        socket.set_send_buffer_size(LOCAL_SEND_BUFFER_BYTES)?;
+    }
+    socket.set_keepalive(true)
 }
