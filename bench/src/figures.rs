@@ -32,3 +32,7 @@ pub(crate) const ALL: &[Figure] = &[
 
 /// Figures that are only taken when they are named.
 pub(crate) const APART: &[Figure] = &[crate::long::FIGURE];
+
+/// What a change to the server is looked at with: a few minutes, and nothing to be fetched.
+pub(crate) const QUICK: &[Figure] =
+    &[idle::FIGURE, start::FIGURE, produce::SYNCED, produce::UNSYNCED, one_record::FIGURE, fetch::FIGURE];

@@ -182,13 +182,11 @@ fn judge(series: &Series, deleted: u64) -> Outcome {
         1.0,
     ));
     for (what, unit, value) in Slice::QUANTITIES {
-        let mut samples = Samples::default();
-        samples.values = slices.iter().map(value).collect();
+        let samples = Samples { values: slices.iter().map(value).collect(), ..Samples::default() };
         outcome.row(what, unit, vec![(Peer::Ours.name(), samples)]);
     }
     for (what, unit, value) in Second::QUANTITIES {
-        let mut samples = Samples::default();
-        samples.values = seconds.iter().map(|second| value(second)).collect();
+        let samples = Samples { values: seconds.iter().map(|second| value(second)).collect(), ..Samples::default() };
         outcome.row(what, unit, vec![(Peer::Ours.name(), samples)]);
     }
     outcome.remark(series.summary(deleted));

@@ -1,17 +1,14 @@
 //! `chronik-bench`: what our server costs and how fast it is, beside Apache Kafka and the floor, in one run.
 
-mod encode;
 mod figure;
 mod figures;
 mod kafka;
 mod lab;
-mod load;
 mod long;
 mod machine;
 mod meter;
 mod peer;
 mod process;
-mod quick;
 mod raw;
 mod report;
 mod sample;
@@ -70,7 +67,7 @@ struct Arguments {
     /// Names the figures and ends.
     #[arg(long)]
     list: bool,
-    /// Figures to take; all when none is named. `quick`: a minute beside the floor alone; `page`: only writes the page.
+    /// Figures to take; all when none is named. `quick`: a few, for work on the server; `page`: only writes the page.
     figures: Vec<String>,
 }
 
@@ -99,9 +96,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     // Brokers are started in directories of their own.
     let directory = std::path::absolute(&arguments.directory)?;
-    if arguments.figures == ["quick"] {
-        return quick::run(&programs, &directory);
-    }
     if arguments.figures == ["page"] {
         return page(arguments);
     }
@@ -127,8 +121,10 @@ fn page(arguments: &Arguments) -> Result<()> {
 
 /// The figures of these names, in the order of the registry; for none, all but those that stand apart.
 fn chosen(names: &[String]) -> Result<Vec<&'static Figure>> {
-    if names.is_empty() {
-        return Ok(figures::ALL.iter().collect());
+    match names {
+        [] => return Ok(figures::ALL.iter().collect()),
+        [quick] if quick == "quick" => return Ok(figures::QUICK.iter().collect()),
+        _ => {}
     }
     let known = || figures::ALL.iter().chain(figures::APART);
     if let Some(unknown) = names.iter().find(|name| known().all(|figure| figure.name != **name)) {

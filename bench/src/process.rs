@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -38,13 +39,6 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker in a new directory and waits until it accepts connections.
-    pub(crate) fn start(programs: &Programs, peer: Peer, directory: PathBuf) -> Result<Broker> {
-        let broker = Broker::launch(programs, peer, directory)?;
-        broker.wait()?;
-        Ok(broker)
-    }
-
     /// Starts a broker in a new directory without waiting for it.
     pub(crate) fn launch(programs: &Programs, peer: Peer, directory: PathBuf) -> Result<Broker> {
         fs::create_dir_all(&directory)?;
@@ -144,7 +138,14 @@ impl Drop for Broker {
 fn spawn(command: &mut Command, directory: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(directory.join("broker.log"))?;
     command.stdout(log.try_clone()?).stderr(log);
+    // SAFETY: between fork and exec only a system call is made.
+    unsafe { command.pre_exec(end_with_the_bench) };
     command.spawn().with_context(|| format!("{command:?}"))
+}
+
+/// A broker does not outlive the run that asked for it, however that ends.
+fn end_with_the_bench() -> std::io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
 }
 
 fn server(program: &Path, directory: &Path, port: u16, sync: &str) -> Result<Command> {

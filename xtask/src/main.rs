@@ -26,7 +26,7 @@ cargo xtask <command>
         What the server costs and how fast it is, beside Apache Kafka and the floor broker in the same run: all figures
         (about a quarter of an hour), or those named. --list names them, --small tries them in sizes that mean nothing.
   bench quick
-        Only what a gigabyte produced and fetched costs, beside the floor broker alone. A minute or two.
+        The figures that a change to the server moves first, beside the floor broker alone. Two or three minutes.
   bench callgrind [--compare]
         Instructions of one produce and one fetch request, counted by valgrind, into bench/results/callgrind.json;
         --compare fails when there are over 2 % more than are written there.

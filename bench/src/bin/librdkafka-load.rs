@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::Read;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [library, "mock", topic] => mock(&Client::new(library, &[])?, topic),
+        [library, "mock", topic] => mock(&Client::new(library, &[("log_level", "3")])?, topic),
         [library, "produce", address, topic, records, bytes] => {
             let client = Client::new(library, &[("bootstrap.servers", address)])?;
             produce(&client, topic, records.parse()?, bytes.parse()?)
@@ -45,7 +46,8 @@ fn main() -> Result<()> {
 
 /// A producer of librdkafka's with its default settings.
 struct Client {
-    library: Library,
+    /// Never unloaded: its threads run on until the process ends.
+    library: ManuallyDrop<Library>,
     handle: *mut c_void,
 }
 
@@ -74,7 +76,7 @@ impl Client {
             set_delivered(conf, delivered);
             let handle = new(PRODUCER, conf, error.as_mut_ptr(), error.len());
             ensure!(!handle.is_null(), "{}", CStr::from_ptr(error.as_ptr()).to_string_lossy());
-            Ok(Client { library, handle })
+            Ok(Client { library: ManuallyDrop::new(library), handle })
         }
     }
 }

@@ -97,7 +97,8 @@ impl Producer {
         command.arg(&self.library).args(["produce", address, topic]);
         command.args([self.records.to_string(), RECORD_BYTES.to_string()]);
         let output = command.stdin(Stdio::null()).output().context("the producer does not start")?;
-        ensure!(output.status.success(), "the producer failed: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the producer ended with {}: {said}", output.status);
         let seconds: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
         Ok((self.records * RECORD_BYTES) as f64 / 1e6 / seconds)
     }
