@@ -119,7 +119,7 @@ class Run:
         if not self.arguments.list:
             alone(directory)
             shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         context = Suite(name, module, self.arguments.against, cache, directory)
         try:
             names = list(module.tests(context))
