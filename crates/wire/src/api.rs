@@ -222,7 +222,7 @@ pub fn advertise(registered: impl IntoIterator<Item = ApiKey>) -> Vec<Advertised
 
 /// The answer to ApiVersions in a version that is served.
 ///
-/// No features: `finalized_features_epoch` −1 says that none are known (KIP-584), and clients then assume none.
+/// Without features: `finalized_features_epoch` −1 says that none are known (KIP-584) until the caller tells some.
 pub fn api_versions_response(apis: &[AdvertisedApi]) -> ApiVersionsResponse {
     message!(ApiVersionsResponse { api_keys: apis.iter().map(advertised_line).collect() })
 }

@@ -3,15 +3,23 @@
 //! The list is computed from the table of handlers, so nothing is promised that nobody answers. A version that we do
 //! not know is answered in version 0 with UNSUPPORTED_VERSION and the versions we do know, so that a newer client can come
 //! down to us (KIP-511). A client name or version that is not of Kafka's form is INVALID_REQUEST (KIP-511).
+//!
+//! From version 3 on it also tells the features that are supported, and those that are final, as of an offset in the metadata log
+//! (KIP-584).
 
 use bytes::BytesMut;
-use chronik_wire::messages::ApiVersionsRequest;
-use chronik_wire::{ErrorCode, advertise, api_versions_response, api_versions_unsupported};
+use chronik_state::metadata::SUPPORTED_FEATURES;
+use chronik_wire::messages::api_versions_response::{FinalizedFeatureKey, SupportedFeatureKey};
+use chronik_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use chronik_wire::{ErrorCode, advertise, api_versions_response, api_versions_unsupported, message};
 
 use crate::dispatch::table::{self, serves};
 use crate::dispatch::{BadRequest, Reply, Request};
 
 serves!(ApiVersions);
+
+/// The first version with features.
+const FEATURES: i16 = 3;
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let advertised = advertise(table::keys());
@@ -26,8 +34,26 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     if named && !(is_software_text(&body.client_software_name) && is_software_text(&body.client_software_version)) {
         response.error_code = ErrorCode::InvalidRequest.code();
         response.api_keys.clear();
+    } else if request.version() >= FEATURES {
+        tell_features(&request, &mut response);
     }
     request.reply(&response)
+}
+
+fn tell_features(request: &Request<'_>, response: &mut ApiVersionsResponse) {
+    let metadata = &request.node().metadata;
+    response.finalized_features_epoch = metadata.reached().high_watermark - 1;
+    let supported = SUPPORTED_FEATURES.iter().map(|feature| {
+        let (min_version, max_version) = (feature.min_level, feature.max_level);
+        message!(SupportedFeatureKey { name: feature.name.into(), min_version, max_version })
+    });
+    response.supported_features = supported.collect();
+    let image = metadata.image();
+    let finalized = image.features().iter().map(|(name, level)| {
+        let name = name.as_str().into();
+        message!(FinalizedFeatureKey { name, max_version_level: *level, min_version_level: *level })
+    });
+    response.finalized_features = finalized.collect();
 }
 
 /// Kafka's pattern for software names and versions: `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.

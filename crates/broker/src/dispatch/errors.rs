@@ -57,6 +57,7 @@ impl From<MetadataError> for Failure {
             MetadataError::InvalidConfig(_) => ErrorCode::InvalidConfig,
             MetadataError::InvalidRequest(_) => ErrorCode::InvalidRequest,
             MetadataError::PolicyViolation(_) => ErrorCode::PolicyViolation,
+            MetadataError::InvalidUpdateVersion(_) => ErrorCode::InvalidUpdateVersion,
             MetadataError::BrokerIdNotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
             MetadataError::StaleBrokerEpoch(_) => ErrorCode::StaleBrokerEpoch,
             MetadataError::InconsistentClusterId(_) => ErrorCode::InconsistentClusterId,

@@ -64,6 +64,7 @@ const TABLE: &[&Api] = &[
     &api::offset_fetch::API,
     &api::offset_for_leader_epoch::API,
     &api::sync_group::API,
+    &api::update_features::API,
 ];
 
 /// The API with this key, if it is served by a handler.

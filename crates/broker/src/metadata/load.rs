@@ -7,7 +7,9 @@ use chronik_log::snapshot::{self as snapshot_file, SnapshotError};
 use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records};
 use chronik_state::ids::{LogId, Offset};
 use chronik_state::metadata::record::{Endpoint, Record};
-use chronik_state::metadata::{BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError, Restart};
+use chronik_state::metadata::{
+    BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError, Restart, SupportedFeature,
+};
 use thiserror::Error;
 
 use super::codec::CodecError;
@@ -81,7 +83,7 @@ impl Metadata {
         };
         let mut controller = Controller::new(controller_settings, image);
         let mut decided = Vec::new();
-        let start = ClusterStart { cluster_id: identity.cluster_id.clone(), features: Default::default() };
+        let start = ClusterStart { cluster_id: identity.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
         let decision = controller.start_cluster(&start);
         decision.reply?;
         take(&mut controller, decision.records, &mut decided);

@@ -12,6 +12,7 @@ pub mod alter_partition;
 mod brokers;
 pub mod configs;
 pub mod elect;
+mod features;
 mod image;
 mod placement;
 mod producer_ids;
@@ -28,6 +29,7 @@ pub use alter_configs::{
     AlterConfigs, ConfigChange, ConfigOperation, IncrementalAlterConfigs, ResourceChanges, ResourceConfigs,
 };
 pub use brokers::{BrokerRegistration, ClusterStart, Restart};
+pub use features::{FeatureDirection, FeatureUpdate, SUPPORTED_FEATURES, SupportedFeature, UpdateFeatures};
 pub use image::{Image, Partition, Topic};
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
 pub use replicas::{ElectionType, Reassignment};
@@ -81,6 +83,9 @@ pub enum MetadataError {
     /// POLICY_VIOLATION
     #[error("{0}")]
     PolicyViolation(String),
+    /// INVALID_UPDATE_VERSION: a feature cannot go where it shall.
+    #[error("{0}")]
+    InvalidUpdateVersion(String),
     /// BROKER_ID_NOT_REGISTERED
     #[error("{0}")]
     BrokerIdNotRegistered(String),
