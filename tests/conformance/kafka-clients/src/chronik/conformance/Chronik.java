@@ -8,6 +8,9 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.FeatureUpdate;
+import org.apache.kafka.server.common.MetadataVersion;
 
 /** Our own server. */
 final class Chronik extends BrokerProcess {
@@ -32,6 +35,7 @@ final class Chronik extends BrokerProcess {
     );
 
     private Process process;
+    private boolean broughtDown;
 
     Chronik(Settings settings) throws IOException {
         super(settings);
@@ -74,6 +78,21 @@ final class Chronik extends BrokerProcess {
                 throw new IllegalStateException("not ready: " + Files.readString(log));
             }
             Thread.sleep(5);
+        }
+        if (!broughtDown) {
+            bringDown(settings.config().metadataVersion());
+            broughtDown = true;
+        }
+    }
+
+    /** Apache Kafka gets an older level of its features when its data are formatted; ours begins with the newest. */
+    private void bringDown(MetadataVersion version) throws Exception {
+        if (!version.isLessThan(MetadataVersion.latestProduction())) {
+            return;
+        }
+        FeatureUpdate down = new FeatureUpdate(version.featureLevel(), FeatureUpdate.UpgradeType.SAFE_DOWNGRADE);
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap()))) {
+            admin.updateFeatures(Map.of(MetadataVersion.FEATURE_NAME, down)).all().get();
         }
     }
 
