@@ -9,6 +9,7 @@ use std::path::Path;
 use chronik_client::message;
 use chronik_client::messages::CreateTopicsRequest;
 use chronik_client::messages::create_topics_request::CreatableTopic;
+use chronik_load::{BatchShape, ProduceLoad, Target, Until};
 use common::Workplace;
 use common::server::Server;
 use crc32c::{crc32c, crc32c_append};
@@ -25,7 +26,15 @@ fn the_files_of_a_node_are_as_the_byte_maps_say() {
     assert_eq!(server.ask("127.0.0.1", &request, 5).topics[0].error_code, 0);
     let data = workplace.path().join("data");
 
+    // Large batches lie behind gaps, small ones do not.
+    let target = Target::plain(([127, 0, 0, 1], server.port).into(), "t", 2);
+    for records in [1, 100] {
+        let load = ProduceLoad::new(BatchShape::plain(records, 1000), Until::Records(40 * records as u64));
+        chronik_load::produce(&target, &load).unwrap();
+    }
+
     let entries = write_ahead_log(&data);
+    assert!(entries.iter().any(|((log, kind), count)| log != METADATA && *kind == BATCH && *count >= 40), "{entries:?}");
     let of_metadata = |(log, kind): &(String, u8)| log == METADATA && *kind == BATCH;
     assert!(entries.keys().any(of_metadata), "the decision is an entry: {entries:?}");
 
@@ -50,7 +59,7 @@ fn write_ahead_log(data: &Path) -> BTreeMap<(String, u8), usize> {
     for path in files {
         let bytes = fs::read(&path).unwrap();
         assert_eq!(&bytes[..8], b"CHRONWAL");
-        assert_eq!(u32_at(&bytes, 8), 1);
+        assert_eq!(u32_at(&bytes, 8), 2);
         assert_eq!(u32_at(&bytes, 60), crc32c(&bytes[..60]));
         assert_eq!(path.file_stem().unwrap().to_str().unwrap(), format!("{:020}", u64_at(&bytes, 16)));
         blocks(&bytes, &mut found);
@@ -69,7 +78,10 @@ fn blocks(file: &[u8], found: &mut BTreeMap<(String, u8), usize>) {
         let end = at + 64 + u32_at(file, at + 24) as usize;
         let mut entry = at + 64;
         for _ in 0..u32_at(file, at + 28) {
-            let payload = &file[entry + 48..entry + 48 + u32_at(file, entry + 4) as usize];
+            let gap = u16_at(file, entry + 10) as usize;
+            assert!(gap < 4096 && file[entry + 48..entry + 48 + gap].iter().all(|byte| *byte == 0));
+            let begin = entry + 48 + gap;
+            let payload = &file[begin..begin + u32_at(file, entry + 4) as usize];
             let crc = crc32c_append(crc32c(&salt.to_le_bytes()), &file[entry + 4..entry + 48]);
             assert_eq!(u32_at(file, entry), crc32c_append(crc, &payload[..payload.len().min(21)]));
             assert_eq!(u64_at(file, entry + 32), lsn);
@@ -78,8 +90,9 @@ fn blocks(file: &[u8], found: &mut BTreeMap<(String, u8), usize>) {
                 assert_eq!(batch(payload), payload.len());
             }
             *found.entry((hex(&file[entry + 16..entry + 32]), kind)).or_default() += 1;
-            lsn += 48 + payload.len() as u64;
-            entry += 48 + payload.len();
+            let length = 48 + gap + payload.len();
+            lsn += length as u64;
+            entry += length;
         }
         assert_eq!(entry, end);
         at = end.next_multiple_of(4096);
