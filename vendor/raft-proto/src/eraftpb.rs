@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use prost::{Enumeration, Message as _};
+use prost::Enumeration;
 
 /// Accessors in the manner of rust-protobuf: raft-rs is written against them.
 macro_rules! accessors {
