@@ -38,7 +38,9 @@ abstract class BrokerProcess {
 
     BrokerProcess(Settings settings) throws IOException {
         this.settings = settings;
-        directory = Path.of(System.getProperty("conformance.directory"), "broker-" + COUNT.incrementAndGet());
+        // A machine that a test has hung leaves its brokers' data behind: those of the next one are not among them.
+        String name = "broker-" + ProcessHandle.current().pid() + "-" + COUNT.incrementAndGet();
+        directory = Path.of(System.getProperty("conformance.directory"), name);
         Files.createDirectories(directory);
     }
 
