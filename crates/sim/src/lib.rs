@@ -4,4 +4,5 @@
 
 pub mod crash;
 pub mod disk;
+pub mod model;
 pub mod random;

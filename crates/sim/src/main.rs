@@ -4,9 +4,16 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chronik_sim::crash::{self, Plan, Statistics};
+use chronik_sim::model::{self, Action, Bounds, LARGE, Push, SMALL, WALKED};
+use chronik_state::rule::Rule;
 
 const USAGE: &str = "chronik-sim soak --seeds N [--from S]   lives through N seeds\n\
-                     chronik-sim replay SEED                 lives through one and prints what happened";
+                     chronik-sim replay SEED                 lives through one and prints what happened\n\
+                     chronik-sim model                       explores the model of the push stream\n\
+                     chronik-sim model rules                 takes out one rule after the other, and says when it is missed";
+
+/// How many walks through each world are taken.
+const WALKS: u64 = 20_000;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,9 +21,57 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["soak", "--seeds", seeds] => with_numbers(seeds, "0", soak),
         ["soak", "--seeds", seeds, "--from", from] => with_numbers(seeds, from, soak),
+        ["model"] => model(),
+        ["model", "rules"] => rules(),
         ["replay", seed] => with_numbers(seed, "0", |seed, _| replay(seed)),
         _ => usage(),
     }
+}
+
+fn model() -> ExitCode {
+    println!("records crashes fencings breaks lags min durable eager |   worlds depth");
+    let explored = SMALL.iter().chain(&LARGE).map(|bounds| {
+        let explored = model::explore(*bounds);
+        println!("{} | {:8} {:5}", columns(bounds), explored.unique, explored.depth);
+        explored.broken.is_none_or(|(what, actions)| tell_way(what, &actions))
+    });
+    let walked = WALKED.iter().map(|bounds| {
+        let (mut steps, mut good) = (0, true);
+        for seed in 0..WALKS {
+            let walked = model::walk(&Push { bounds: *bounds }, seed);
+            steps += walked.actions.len();
+            good &= walked.broken.is_none_or(|what| tell_way(what, &walked.actions));
+        }
+        println!("{} | {WALKS} walks, {steps} steps", columns(bounds));
+        good
+    });
+    let good: Vec<bool> = explored.chain(walked).collect();
+    if good.into_iter().all(|good| good) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn columns(bounds: &Bounds) -> String {
+    let Bounds { records, crashes, fencings, breaks, lags, min_in_sync_replicas, durable, eager } = bounds;
+    format!("{records:7} {crashes:7} {fencings:8} {breaks:6} {lags:4} {min_in_sync_replicas:3} {durable:7} {eager:5}")
+}
+
+fn tell_way(what: &str, actions: &[Action]) -> bool {
+    println!("broken: {what}");
+    actions.iter().for_each(|action| println!("    {action:?}"));
+    false
+}
+
+/// After how many walks each rule is missed.
+fn rules() -> ExitCode {
+    let mut good = true;
+    for rule in Rule::ALL {
+        let missed = model::missed(rule, WALKS);
+        good &= missed.is_some();
+        match missed {
+            Some((seed, what)) => println!("{rule:?}: walk {seed}: {what}"),
+            None => println!("{rule:?}: not missed in {WALKS} walks"),
+        }
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn usage() -> ExitCode {

@@ -10,6 +10,7 @@ pub mod group;
 pub mod ids;
 pub mod metadata;
 pub mod partition;
+pub mod rule;
 mod snapshot;
 
 pub use snapshot::SnapshotError;

@@ -9,6 +9,7 @@ use crate::metadata::image::{Image, Partition};
 use crate::metadata::record::Record;
 use crate::metadata::{Controller, Decision, MetadataError};
 use crate::partition::leader::Proposal;
+use crate::rule::{Rule, upheld};
 
 /// What one broker asks for the partitions that it leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +100,7 @@ pub fn alter_with(
     if partition.leader != broker_id {
         return Err(AlterError::Invalid);
     }
-    if proposal.partition_epoch < partition.partition_epoch {
+    if proposal.partition_epoch < partition.partition_epoch && upheld(Rule::UponTheVersionKnown) {
         return Err(AlterError::InvalidUpdateVersion);
     }
     if !members.contains(&broker_id) || members.iter().any(|id| !partition.replicas.contains(id)) {
@@ -109,7 +110,9 @@ pub fn alter_with(
         return Err(AlterError::Invalid);
     }
     for (id, epoch) in &proposal.in_sync {
-        if standing(*id) != Some((*epoch, true)) {
+        let Some((registered, is_eligible)) = standing(*id) else { return Err(AlterError::IneligibleReplica(*id)) };
+        let is_registered = registered == *epoch || !upheld(Rule::JoinsAsRegistered);
+        if !is_registered || (!is_eligible && upheld(Rule::OnlyEligibleJoin)) {
             return Err(AlterError::IneligibleReplica(*id));
         }
     }

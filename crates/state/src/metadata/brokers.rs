@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use crate::ids::{BrokerId, Offset};
 use crate::metadata::configs::SyncPolicy;
-use crate::metadata::elect::{Edit, Policy};
+use crate::metadata::elect::Edit;
 use crate::metadata::image::{Partition, Topic};
-use crate::metadata::record::{BrokerRecord, ClusterRecord, Endpoint, FeatureLevelRecord, NO_LEADER, Record};
+use crate::metadata::record::{BrokerRecord, ClusterRecord, Endpoint, FeatureLevelRecord, Record};
 use crate::metadata::{Controller, Decision, MetadataError};
 
 /// The first command a cluster hears; heard again at each start to make sure that the data is its own.
@@ -76,9 +76,7 @@ impl Controller {
     /// Registers a broker and answers with its epoch, which is `next_offset`, the offset the metadata log will give the
     /// registration.
     ///
-    /// A new incarnation never goes on in a leader epoch that an earlier one led: what was not synced may be gone, and
-    /// (epoch, offset) has to name one record for ever. So it leaves every in-sync set first, and where it was the last
-    /// one to be certain of everything, it leads anew, in a higher epoch.
+    /// What becomes of its leaderships: [`Edit::restart`].
     pub fn register_broker(&self, registration: &BrokerRegistration, next_offset: Offset) -> Decision<i64> {
         let before = self.image.broker(registration.id);
         let same_process = before.is_some_and(|broker| broker.incarnation_id == registration.incarnation_id);
@@ -87,8 +85,10 @@ impl Controller {
             Some(broker) => next_offset.max(broker.epoch + 1),
             None => next_offset,
         };
-        let fenced = if same_process { before.is_some_and(|broker| broker.fenced) } else { registration.fenced };
-        let broker = registration.at_epoch(epoch, fenced);
+        let mut broker = registration.at_epoch(epoch);
+        if let Some(before) = before.filter(|_| same_process) {
+            (broker.fenced, broker.shutting_down) = (before.fenced, before.shutting_down);
+        }
         if before.is_some_and(|before| **before == broker) {
             return Decision { records: Vec::new(), reply: epoch };
         }
@@ -145,14 +145,7 @@ impl Controller {
         }
         let may_lead = |other: BrokerId| if other == id { broker.may_lead() } else { self.image.is_active(other) };
         let mut records = Vec::from([Record::Broker(broker.clone())]);
-        self.edit_partitions(&mut records, |_, partition, edit| {
-            if !may_lead(id) {
-                edit.remove_in_sync(id);
-            }
-            if partition.leader == NO_LEADER || partition.leader == id {
-                edit.elect(Policy::Clean, may_lead);
-            }
-        });
+        self.edit_partitions(&mut records, |_, _, edit| edit.change_standing(id, may_lead));
         Decision { records, reply: Ok(()) }
     }
 
@@ -160,21 +153,9 @@ impl Controller {
         let id = registration.id;
         let may_lead = |other: BrokerId| if other == id { !registration.fenced } else { self.image.is_active(other) };
         self.edit_partitions(records, |topic, partition, edit| {
-            if !partition.replicas.contains(&id) {
-                return;
-            }
             // Where there is no other copy, what this one has is what there is.
             let is_sole = partition.replicas.len() == 1 && registration.restart != Restart::Damage;
-            match is_sole || self.keeps_its_end(topic, registration.restart) {
-                true => edit.remove_in_sync(id),
-                false => edit.distrust(id),
-            }
-            if partition.leader == id {
-                edit.begin_anew();
-            }
-            if partition.leader == NO_LEADER || partition.leader == id {
-                edit.elect(Policy::Clean, may_lead);
-            }
+            edit.restart(id, is_sole || self.keeps_its_end(topic, registration.restart), may_lead);
         });
     }
 
@@ -208,7 +189,7 @@ impl<T> Decision<Result<T, MetadataError>> {
 }
 
 impl BrokerRegistration {
-    fn at_epoch(&self, epoch: i64, fenced: bool) -> BrokerRecord {
+    fn at_epoch(&self, epoch: i64) -> BrokerRecord {
         BrokerRecord {
             id: self.id,
             incarnation_id: self.incarnation_id,
@@ -216,7 +197,7 @@ impl BrokerRegistration {
             directory_id: self.directory_id,
             endpoints: self.endpoints.clone(),
             rack: self.rack.as_ref().map(ToString::to_string),
-            fenced,
+            fenced: self.fenced,
             shutting_down: false,
         }
     }

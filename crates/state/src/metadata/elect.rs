@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use crate::ids::BrokerId;
 use crate::metadata::image::Partition;
 use crate::metadata::record::NO_LEADER;
+use crate::rule::{Rule, upheld};
 
 /// May a replica lead that may lack committed records? Never by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,26 +43,34 @@ impl<'a> Edit<'a> {
         Edit { before: partition, after: partition.clone(), lost: Vec::new(), anew: false }
     }
 
+    /// A new incarnation of the broker registered. `keeps_its_end`: all that it ever confirmed is still in its log. `may_lead`:
+    /// registered, neither fenced nor on its way out.
+    ///
+    /// A new incarnation never goes on in a leader epoch that an earlier one led: (epoch, offset) has to name one record for
+    /// ever. So it leaves the in-sync set first, and where it was the last one to be certain of everything, it leads anew.
+    pub fn restart(&mut self, broker: BrokerId, keeps_its_end: bool, may_lead: impl Fn(BrokerId) -> bool) {
+        if !self.before.replicas.contains(&broker) {
+            return;
+        }
+        self.remove_in_sync(broker);
+        if !keeps_its_end && upheld(Rule::LossIsRemembered) {
+            self.lost.push(broker);
+        }
+        self.anew |= self.before.leader == broker;
+        self.replace(broker, may_lead);
+    }
+
+    /// The broker was fenced or let in, or is on its way out.
+    pub fn change_standing(&mut self, broker: BrokerId, may_lead: impl Fn(BrokerId) -> bool) {
+        if !may_lead(broker) && upheld(Rule::FencedIsNotInSync) {
+            self.remove_in_sync(broker);
+        }
+        self.replace(broker, may_lead);
+    }
+
     /// The in-sync set becomes this.
     pub fn set_in_sync(&mut self, in_sync: &[BrokerId]) {
         self.after.in_sync = in_sync.into();
-    }
-
-    /// The broker can no longer be in sync.
-    pub fn remove_in_sync(&mut self, broker: BrokerId) {
-        self.after.in_sync = self.after.in_sync.iter().copied().filter(|id| *id != broker).collect();
-    }
-
-    /// The end of the broker's log may be lost: it cannot be trusted to hold what it once confirmed.
-    pub fn distrust(&mut self, broker: BrokerId) {
-        self.remove_in_sync(broker);
-        self.lost.push(broker);
-    }
-
-    /// Whoever leads afterwards does so in a new epoch, even if it is the same: its process is another, and (epoch,
-    /// offset) has to name one record for ever.
-    pub fn begin_anew(&mut self) {
-        self.anew = true;
     }
 
     /// The leader has said that it is through with its unclean election.
@@ -99,7 +108,7 @@ impl<'a> Edit<'a> {
     /// What the partition becomes; none if nothing changed.
     pub fn finish(mut self) -> Option<Partition> {
         self.after.eligible_leaders = self.eligible_leaders();
-        if self.after.leader != self.before.leader || (self.anew && self.after.leader != NO_LEADER) {
+        if self.is_another_leadership() {
             self.after.leader_epoch += 1;
         }
         self.after.last_known_leader = match (self.after.leader, self.before.leader) {
@@ -114,6 +123,26 @@ impl<'a> Edit<'a> {
         Some(self.after)
     }
 
+    /// Another leads, or nobody, or the same in another process.
+    fn is_another_leadership(&self) -> bool {
+        if !upheld(Rule::RestartLeadsAnew) {
+            let before = if self.before.leader == NO_LEADER { self.before.last_known_leader } else { self.before.leader };
+            return self.after.leader != NO_LEADER && self.after.leader != before;
+        }
+        self.after.leader != self.before.leader || (self.anew && self.after.leader != NO_LEADER)
+    }
+
+    /// The broker's own leadership, or one that nobody has, is up for election.
+    fn replace(&mut self, broker: BrokerId, may_lead: impl Fn(BrokerId) -> bool) {
+        if self.after.leader == NO_LEADER || self.after.leader == broker {
+            self.elect(Policy::Clean, may_lead);
+        }
+    }
+
+    fn remove_in_sync(&mut self, broker: BrokerId) {
+        self.after.in_sync = self.after.in_sync.iter().copied().filter(|id| *id != broker).collect();
+    }
+
     fn elect_another(&mut self, policy: Policy, may_lead: impl Fn(BrokerId) -> bool) {
         let first = |eligible: &dyn Fn(BrokerId) -> bool| {
             self.after.replicas.iter().copied().find(|id| eligible(*id) && may_lead(*id))
@@ -121,7 +150,7 @@ impl<'a> Edit<'a> {
         let in_sync = first(&|id| self.after.in_sync.contains(&id));
         let certain = self.eligible_leaders();
         let eligible = first(&|id| self.after.in_sync.is_empty() && certain.contains(&id));
-        let any = first(&|_| policy == Policy::Unclean);
+        let any = first(&|_| policy == Policy::Unclean || !upheld(Rule::OnlyCertainLead));
         if let Some(leader) = in_sync {
             self.after.leader = leader;
         } else if let Some(leader) = eligible {
@@ -148,7 +177,7 @@ impl<'a> Edit<'a> {
     /// Who was in sync or eligible and is not in sync now, unless its log may have lost something; nobody once the set is
     /// large enough to commit without them.
     fn eligible_leaders(&self) -> Arc<[BrokerId]> {
-        if !self.is_below_minimum() {
+        if !self.is_below_minimum() && upheld(Rule::EligibleOnlyBelowMinimum) {
             return Arc::default();
         }
         let was = |id: &BrokerId| self.before.in_sync.contains(id) || self.before.eligible_leaders.contains(id);

@@ -93,6 +93,23 @@ fn a_broker_epoch_never_comes_again() {
 }
 
 #[test]
+fn who_says_again_where_it_is_stays_fenced_or_on_its_way_out() {
+    let mut controller = controller();
+    let epoch = controller.image().broker(1).unwrap().epoch;
+    let decision = controller.shut_down_broker(1, epoch);
+    carry_out(&mut controller, decision).unwrap();
+    let moved = BrokerRegistration {
+        incarnation_id: [7; 16],
+        rack: Some("r".into()),
+        ..registration(Restart::Crash, false)
+    };
+    let decision = controller.register_broker(&moved, 99);
+    assert_eq!(carry_out(&mut controller, decision), epoch);
+    assert_eq!(controller.image().broker(1).unwrap().rack.as_deref(), Some("r"));
+    assert!(!controller.image().is_active(1));
+}
+
+#[test]
 fn three_nodes_get_three_leaders_each() {
     let mut controller = controller();
     register(&mut controller, 2, 1);

@@ -13,6 +13,7 @@
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::partition::epochs::LeaderEpochs;
 use crate::partition::stream::{Ack, Answer, BatchBounds, Frame, Replicate, SessionId, Verdict};
+use crate::rule::{Rule, upheld};
 
 /// Whom a node follows, and what it has.
 #[derive(Debug, Clone)]
@@ -66,12 +67,12 @@ pub enum Misfit {
         log_end_offset: Offset,
     },
     /// Its leader's log has another epoch there.
-    #[error("a frame behind epoch {previous:?} for a log whose last epoch is {last:?}")]
+    #[error("a frame behind epoch {previous} for a log whose last epoch is {last}")]
     Epoch {
         /// Named by the frame.
-        previous: Option<LeaderEpoch>,
+        previous: LeaderEpoch,
         /// The log's.
-        last: Option<LeaderEpoch>,
+        last: LeaderEpoch,
     },
     /// A batch of it goes back, or is of a later leadership.
     #[error("batch {index} of a frame, offsets {base_offset} to {last_offset} of epoch {epoch}, does not follow")]
@@ -154,7 +155,7 @@ impl Follower {
 
     /// The leader's answer. `epochs` are those of the own log.
     pub fn on_answer(&mut self, answer: Answer, epochs: &LeaderEpochs) -> Effects {
-        if self.phase != Phase::Asked || answer.ask != self.asks {
+        if !self.asks(answer) {
             return Effects::default();
         }
         match answer.verdict {
@@ -169,7 +170,8 @@ impl Follower {
 
     /// A frame came, each batch of which is whole. Frames of other sessions are dropped without a word.
     pub fn on_frame(&mut self, frame: &Frame, epochs: &LeaderEpochs) -> (Effects, Result<(), Misfit>) {
-        if self.phase != Phase::Fed(frame.session) {
+        let Some(session) = self.session() else { return (Effects::default(), Ok(())) };
+        if session != frame.session && upheld(Rule::FramesOfThisSession) {
             return (Effects::default(), Ok(()));
         }
         let last_epoch = epochs.latest().map(|latest| latest.epoch);
@@ -217,6 +219,13 @@ impl Follower {
         }
     }
 
+    /// Does it wait for this answer? One to an earlier question is of no use to it, nor one of an earlier leadership: cut by
+    /// what an earlier leader said, its log could lose what is committed.
+    pub fn asks(&self, answer: Answer) -> bool {
+        let is_of_this = answer.leader_epoch == self.leader_epoch || !upheld(Rule::AnswersOfThisLeadership);
+        self.phase == Phase::Asked && is_of_this && answer.ask == self.asks
+    }
+
     /// True if it has to ask again by itself, after a while: the leader did not know of this leadership yet.
     pub fn waits(&self) -> bool {
         self.phase == Phase::Waits
@@ -258,6 +267,7 @@ impl Follower {
         let cut = match own {
             // Nothing at or below that epoch here: not even the first record is shared.
             None => self.log_start_offset,
+            Some(_) if !upheld(Rule::CutByBothHistories) => end_offset,
             Some(own) if own.epoch != epoch => own.end_offset,
             Some(own) => own.end_offset.min(end_offset),
         };
@@ -276,9 +286,11 @@ impl Follower {
         if expected_end_offset != log_end_offset {
             return Err(Misfit::Offset { expected_end_offset, log_end_offset });
         }
-        // A log that was reset knows no epoch; the leader may.
-        let same = last.is_none() || frame.batches.is_empty() || frame.previous_epoch == last;
-        if same { Ok(()) } else { Err(Misfit::Epoch { previous: frame.previous_epoch, last }) }
+        // A log that was reset knows no epoch, and a leader whose log begins here knows none before it.
+        match (frame.previous_epoch, last) {
+            (Some(previous), Some(last)) if previous != last => Err(Misfit::Epoch { previous, last }),
+            _ => Ok(()),
+        }
     }
 
     /// No batch may be of a later leadership than the session: a deposed leader that truncates and fetches again while a
@@ -305,7 +317,9 @@ impl Follower {
         }
         self.log_start_offset = self.log_start_offset.max(frame.log_start_offset.min(self.log_end_offset));
         // What was visible stays visible: after an election the leader's is a lower bound for a while.
-        self.high_watermark = self.high_watermark.max(frame.high_watermark.min(self.log_end_offset)).max(self.log_start_offset);
+        let seen = if upheld(Rule::FollowersWatermarkStays) { self.high_watermark } else { 0 };
+        let told = frame.high_watermark.min(self.log_end_offset);
+        self.high_watermark = seen.max(told).max(self.log_start_offset);
         Effects {
             append: frame.batches.len(),
             high_watermark: (self.high_watermark > before.0).then_some(self.high_watermark),

@@ -28,7 +28,8 @@ pub struct SessionId {
 /// A follower asks to be fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Replicate {
-    /// Comes back with the answer, so that an answer to an earlier question is not taken for this one's.
+    /// Comes back with the answer, with the leader epoch, so that an answer to an earlier question is not taken for this
+    /// one's.
     pub ask: u32,
     /// Who asks.
     pub broker_id: BrokerId,
@@ -44,9 +45,19 @@ pub struct Replicate {
     pub last_epoch: Option<LeaderEpoch>,
 }
 
+impl Replicate {
+    /// The answer to this question.
+    pub fn answer(&self, verdict: Verdict) -> Answer {
+        Answer { leader_epoch: self.leader_epoch, ask: self.ask, verdict }
+    }
+}
+
 /// What the leader says to that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Answer {
+    /// The question's: numbers begin anew with each leadership, and what was said of another one's log is not about this
+    /// one's.
+    pub leader_epoch: LeaderEpoch,
     /// The question's.
     pub ask: u32,
     /// See there.
@@ -94,7 +105,7 @@ pub struct Frame {
     pub session: SessionId,
     /// Where the follower's log ends before it.
     pub expected_end_offset: Offset,
-    /// The epoch of the record before that; none where there never was one.
+    /// The epoch of the record before that, as the leader knows it: none where its log begins here.
     pub previous_epoch: Option<LeaderEpoch>,
     /// In order.
     pub batches: Vec<BatchBounds>,

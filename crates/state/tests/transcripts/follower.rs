@@ -34,7 +34,11 @@ impl Machine for Session {
                 Effects::default()
             }
             "answer" => {
-                let answer = Answer { ask: command.maybe("ask").unwrap_or(self.asks), verdict: verdict(command) };
+                let answer = Answer {
+                    leader_epoch: command.maybe("of").unwrap_or(follower.leader_epoch()),
+                    ask: command.maybe("ask").unwrap_or(self.asks),
+                    verdict: verdict(command),
+                };
                 follower.on_answer(answer, &self.epochs)
             }
             "frame" => {

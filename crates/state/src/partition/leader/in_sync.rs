@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::{Effects, Leader, Replica, Standing};
 use crate::ids::{BrokerId, LeaderEpoch, TimestampMs};
 use crate::metadata::{Image, Partition};
+use crate::rule::{Rule, upheld};
 
 /// What a leader asks of the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -102,8 +103,8 @@ impl Leader {
         };
         match outcome {
             Outcome::Agreed(agreed) => return self.on_partition(agreed, now_ms),
-            Outcome::Outdated => pending.waits_for_metadata = true,
-            Outcome::Refused => {
+            Outcome::Outdated if upheld(Rule::OutdatedStaysPending) => pending.waits_for_metadata = true,
+            Outcome::Outdated | Outcome::Refused => {
                 self.pending = None;
                 self.advance(now_ms, &mut effects);
             }
@@ -114,6 +115,9 @@ impl Leader {
     /// No answer came to the proposal made upon `partition_epoch`, or from one who is not the controller. It may have
     /// been agreed to all the same, so it is asked for again, and nothing else.
     pub fn on_proposal_lost(&mut self, partition_epoch: i32) -> Effects {
+        if !upheld(Rule::UnansweredStaysPending) {
+            self.pending = None;
+        }
         let again = self.pending.as_ref().filter(|pending| !pending.waits_for_metadata && pending.proposal.partition_epoch == partition_epoch);
         Effects { propose: again.map(|pending| pending.proposal.clone()), ..Effects::default() }
     }
@@ -180,8 +184,11 @@ impl Leader {
     fn may_join(&self, id: BrokerId) -> bool {
         let Some(replica) = self.follower(id).filter(|replica| !replica.in_sync) else { return false };
         let (Some(position), Some(session)) = (self.position(replica), replica.session) else { return false };
-        let is_registered = replica.standing.eligible && replica.standing.broker_epoch == session.broker_epoch;
-        is_registered && position >= self.high_watermark && position >= self.epoch_start_offset
+        let is_eligible = replica.standing.eligible || !upheld(Rule::OnlyEligibleJoin);
+        let is_registered = replica.standing.broker_epoch == session.broker_epoch || !upheld(Rule::JoinsAsRegistered);
+        let has_committed = position >= self.high_watermark || !upheld(Rule::JoinsWithTheCommitted);
+        let has_earlier = position >= self.epoch_start_offset || !upheld(Rule::JoinsFromEpochStart);
+        is_eligible && is_registered && has_committed && has_earlier
     }
 
     /// One that left for being slow has to keep up for longer than it may be slow: who is at the edge stays out rather

@@ -26,6 +26,7 @@ pub use session::Confirmed;
 
 use crate::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use crate::partition::stream::SessionId;
+use crate::rule::{Rule, upheld};
 
 /// What a replica must have done with a record before it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -282,7 +283,7 @@ impl Leader {
     }
 
     fn advance(&mut self, now_ms: TimestampMs, effects: &mut Effects) {
-        if self.in_sync().count() < self.strict_minimum() {
+        if self.in_sync().count() < self.strict_minimum() && upheld(Rule::StrictMinimum) {
             return;
         }
         let Some(confirmed) = self.confirmed_by_all(now_ms) else { return };
@@ -295,9 +296,14 @@ impl Leader {
     /// Nothing while one replica of the maximal in-sync set is unknown. Never beyond the log's end: news of the disk may
     /// overtake news of the append.
     fn confirmed_by_all(&self, now_ms: TimestampMs) -> Option<Offset> {
-        let mut smallest = self.log_end_offset.min(self.own.counted(self.rules.confirmation));
+        let own = if upheld(Rule::OwnDiskCounts) { self.own.counted(self.rules.confirmation) } else { self.own.written };
+        let mut smallest = self.log_end_offset.min(own);
         for replica in self.maximal_followers() {
-            smallest = smallest.min(self.position(replica)?);
+            match self.position(replica) {
+                Some(position) => smallest = smallest.min(position),
+                None if upheld(Rule::UnknownBlocks) => return None,
+                None => {}
+            }
         }
         // A courtesy, not a rule: a leader that is alone does not outrun a follower that is about to join.
         for replica in self.followers.iter().filter(|replica| self.is_about_to_join(replica, now_ms)) {
@@ -318,7 +324,10 @@ impl Leader {
     fn maximal_followers(&self) -> impl Iterator<Item = &Replica> {
         let pending = self.pending.as_deref();
         self.followers.iter().filter(move |replica| {
-            replica.in_sync || pending.is_some_and(|pending| pending.in_sync.contains(&replica.broker_id))
+            let proposed = pending.map(|pending| pending.in_sync.contains(&replica.broker_id));
+            let joins = proposed == Some(true) && upheld(Rule::GrowthCountsAtOnce);
+            let leaves = proposed == Some(false) && !upheld(Rule::ShrinkingCountsWhenAgreed);
+            (replica.in_sync || joins) && !leaves
         })
     }
 

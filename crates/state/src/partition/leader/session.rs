@@ -4,6 +4,7 @@ use super::{Confirmation, Effects, Leader, Replica};
 use crate::ids::{BrokerId, Offset, TimestampMs};
 use crate::partition::epochs::LeaderEpochs;
 use crate::partition::stream::{Ack, Answer, Replicate, SessionId, Verdict};
+use crate::rule::{Rule, upheld};
 
 /// How far a replica is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +44,7 @@ impl Leader {
             Some(verdict) => verdict,
             None => self.open(asked, now_ms, &mut effects),
         };
-        (Answer { ask: asked.ask, verdict }, effects)
+        (asked.answer(verdict), effects)
     }
 
     /// The follower of this session, and where its next frame begins; none if the session is not current.
@@ -114,7 +115,10 @@ impl Leader {
             // An epoch above the one it says it follows: undefined is never guessed.
             return Some(Verdict::UnknownEpoch);
         };
-        let diverged = end.epoch < last_epoch || end.end_offset < asked.log_end_offset;
+        let diverged = match upheld(Rule::HistoriesCompared) {
+            true => end.epoch < last_epoch || end.end_offset < asked.log_end_offset,
+            false => self.log_end_offset < asked.log_end_offset,
+        };
         diverged.then_some(Verdict::Diverged { epoch: end.epoch, end_offset: end.end_offset })
     }
 
@@ -173,12 +177,16 @@ impl Leader {
     }
 
     fn fed_by(&self, session: SessionId) -> Option<&Replica> {
-        self.followers.iter().find(|replica| replica.session.is_some_and(|current| current.id == session))
+        self.followers.iter().find(|replica| replica.session.is_some_and(|current| is_same(current.id, session)))
     }
 
     fn session_mut(&mut self, session: SessionId) -> Option<&mut Session> {
         self.followers.iter_mut().filter_map(|replica| replica.session.as_mut()).find(|current| current.id == session)
     }
+}
+
+fn is_same(one: SessionId, other: SessionId) -> bool {
+    one == other || (one.number == other.number && !upheld(Rule::SessionsOfThisLeadership))
 }
 
 impl Replica {
