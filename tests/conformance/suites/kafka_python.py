@@ -13,8 +13,7 @@ TITLE = "kafka-python"
 VERSION = "3.0.12"
 ABOUT = (
     "A client library in Python alone; its tests come with its source archive on PyPI. Those of TLS and SASL want to start a broker of "
-    "their own from a distribution of Kafka: they fail or skip themselves whatever they are run against. "
-    "Kafka's list was taken with broker 1, and lacks the one test to which that matters."
+    "their own from a distribution of Kafka: they fail or skip themselves whatever they are run against."
 )
 # Its fixtures are written for broker 0, and for an address that was configured.
 SETTINGS = {"node.id": "0", "advertised.listeners": "the one listener"}
