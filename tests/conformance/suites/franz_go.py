@@ -15,8 +15,7 @@ TITLE = "franz-go"
 VERSION = re.search(r"github\.com/twmb/franz-go v(\S+)", PINS[0].read_text()).group(1)
 ABOUT = (
     "A client library in Go; the tests of its package `kgo` that talk to a broker, from the Go module proxy. Of a test with parts, each part is named. "
-    "Not run: `TestTxnEtl` and `TestShareGroupETL`, minutes of transactions and of share groups. "
-    "Kafka's list is not whole yet: it holds those that ended in a run that was cut short."
+    "Not run: `TestTxnEtl` and `TestShareGroupETL`, minutes of transactions and of share groups."
 )
 SETTINGS = {}
 SUBSET = ["TestGroupETL*", "TestGroupSimple*", "TestIssue*", "TestClient_*", "TestPause*", "TestAdd*", "TestPing"]
