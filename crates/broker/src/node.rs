@@ -14,6 +14,7 @@ use crate::config::{Advertise, Config};
 use crate::coordinator::Coordinator;
 use crate::dispatch::Connection;
 use crate::metadata::Metadata;
+use crate::net::committer::Committer;
 use crate::net::memory::RequestMemory;
 use crate::net::reactor::Signal;
 use crate::partition::registry::Registry;
@@ -31,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) request_memory: RequestMemory,
     pub(crate) signals: Vec<Signal>,
+    /// Writes large groups in a reactor's place.
+    pub(crate) committer: Committer,
     /// Rung when upkeep should look at the storage.
     pub(crate) upkeep: Bell,
     pub(crate) connections: AtomicUsize,

@@ -20,6 +20,7 @@ use crate::api::fetch::sessions::FetchSessions;
 use crate::config::{Advertise, Config, SyncPolicy};
 use crate::coordinator::Coordinator;
 use crate::metadata::Metadata;
+use crate::net::committer::{self, Committer};
 use crate::net::listener;
 use crate::net::memory::RequestMemory;
 use crate::net::reactor::{Accepted, Reactor, Signal as ReactorSignal};
@@ -86,6 +87,7 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     let (node, listeners, ready) = bring_up(config)?;
     let (reactors, dealt) = spawn_reactors(&node).map_err(StartError::System)?;
     let upkeep = upkeep::spawn(&node).map_err(StartError::System)?;
+    let committer = committer::spawn(&node).map_err(StartError::System)?;
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| runtime.spawn_local(listener::accept_loop(Arc::clone(&node), listener, dealt.clone())))
@@ -107,7 +109,7 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     });
     let threads_failed = runtime.block_on(async {
         tokio::select! {
-            failed = close(&node, reactors.into_iter().chain([upkeep]).collect()) => failed,
+            failed = close(&node, reactors.into_iter().chain([upkeep]).collect(), committer) => failed,
             _ = terminate.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
             _ = interrupt.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
         }
@@ -125,12 +127,15 @@ const INTERRUPTED: &str = "a second signal came while the node was stopping, and
     Fix: start it again";
 
 /// Waits for the threads of a node that stops, then puts its storage in order. True if one of them panicked.
-async fn close(node: &Arc<Node>, threads: Threads) -> Result<bool, RunError> {
+async fn close(node: &Arc<Node>, threads: Threads, committer: JoinHandle<()>) -> Result<bool, RunError> {
     let node = Arc::clone(node);
     let (tell, told) = oneshot::channel();
     // A thread of its own, so that signals are heard meanwhile.
     let closer = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
         let failed = threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count() > 0;
+        // Only now: reactors end when nobody waits for a commit any more.
+        node.committer.stop();
+        let failed = committer.join().is_err() || failed;
         if !failed && !node.has_failed() {
             // Nobody appends any more: what is left goes to segments, so that the next start replays nothing.
             if let Err(error) = node.storage.close(now_ms()) {
@@ -179,6 +184,7 @@ pub(crate) fn bring_up(mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener
         fetch_sessions: FetchSessions::new(settings.fetch_session_slots),
         request_memory: RequestMemory::new(config.request_memory_bytes),
         signals: (0..reactor_count(&config)).map(|_| ReactorSignal::default()).collect(),
+        committer: Committer::default(),
         upkeep: Bell::default(),
         connections: AtomicUsize::new(0),
         room: Notify::new(),

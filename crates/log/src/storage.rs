@@ -253,6 +253,13 @@ impl Storage {
         self.shared.wal.sync_written()
     }
 
+    /// Bytes that were appended and not yet written.
+    pub fn unwritten_bytes(&self) -> u64 {
+        // In this order: what is written has been appended before.
+        let written = self.written_lsn();
+        self.appended_lsn() - written
+    }
+
     /// Everything before this survives a power cut.
     pub fn durable_lsn(&self) -> Lsn {
         self.shared.wal.durable_lsn()

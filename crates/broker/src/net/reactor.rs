@@ -191,6 +191,10 @@ impl Reactor {
     }
 
     fn commit(&self) -> Result<(), Fatal> {
+        if self.node.committer.takes_over(&self.node) {
+            self.release();
+            return Ok(());
+        }
         if self.node.storage.commit()? == Commit::Busy {
             self.release();
             return Ok(());

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Position, Reactor, contained};
 use crate::config::Config;
+use crate::net::committer;
 use crate::node::{Node, now_ms, random_id};
 use crate::partition::Partition;
 use crate::{start, upkeep};
@@ -71,6 +72,13 @@ fn append(partition: &Partition, sequence: i32) -> Position {
     partition.append_own(batch(sequence).as_valid(), now_ms(), false).unwrap().position
 }
 
+/// A record of so many bytes.
+fn append_large(partition: &Partition, bytes: usize) -> Position {
+    let mut builder = BatchBuilder::new();
+    builder.record(now_ms(), None, Some(&vec![7; bytes]), &[]);
+    partition.append_own(builder.build().as_valid(), now_ms(), false).unwrap().position
+}
+
 async fn reaches(reactor: &Reactor, position: Position) -> bool {
     tokio::time::timeout(FOR_EVER, reactor.until(position)).await.is_ok()
 }
@@ -123,6 +131,51 @@ fn who_finds_the_log_taken_is_not_left_asleep() {
             });
         }
     });
+}
+
+#[test]
+fn who_hands_a_large_group_over_is_woken_when_it_is_written() {
+    const REACTORS: usize = 3;
+    const ROUNDS: usize = 40;
+    let data_dir = tempfile::tempdir().unwrap();
+    let node = bring_up(&data_dir, REACTORS);
+    let (upkeep, committer) = (upkeep::spawn(&node).unwrap(), committer::spawn(&node).unwrap());
+    let partitions: Vec<_> = on_reactor(&node, 0, async |reactor| {
+        let mut partitions = Vec::new();
+        for (name, sync) in [("a", "commit"), ("b", "commit"), ("c", "interval")] {
+            partitions.push(create(reactor, name, sync).await);
+        }
+        partitions
+    });
+    std::thread::scope(|scope| {
+        for (index, partition) in partitions.iter().enumerate() {
+            let node = &node;
+            scope.spawn(move || {
+                on_reactor(node, index, async |reactor| {
+                    for round in 0..ROUNDS {
+                        // Groups that are handed over, groups that are not, and one that comes while another is written.
+                        let bytes = if (round + index) % 3 == 0 { 1_000 } else { 700_000 };
+                        let first = append_large(partition, bytes);
+                        let waiting = reaches(reactor, first);
+                        tokio::task::yield_now().await;
+                        let second = append_large(partition, 1_000);
+                        assert!(waiting.await, "reactor {index} sleeps in round {round}");
+                        assert!(reaches(reactor, second).await, "reactor {index} sleeps behind round {round}");
+                    }
+                });
+            });
+        }
+    });
+    node.committer.stop();
+    committer.join().unwrap();
+    assert!(!node.has_failed());
+    // Without its thread nothing is handed over.
+    on_reactor(&node, 0, async |reactor| {
+        let position = append_large(&partitions[0], 700_000);
+        assert!(reaches(reactor, position).await);
+    });
+    node.stop();
+    upkeep.join().unwrap();
 }
 
 #[test]
