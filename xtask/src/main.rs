@@ -3,6 +3,7 @@
 mod bench;
 mod callgrind;
 mod conformance;
+mod fuzz;
 mod prepare;
 mod process;
 mod test;
@@ -38,6 +39,10 @@ cargo xtask <command>
         --record   write what was seen into the lists, and docs/compatibility.md anew
         --page     write docs/compatibility.md from the lists, and nothing else
 
+  fuzz TARGET [--minutes N] | --replay | --seeds | --minimise TARGET
+        Hostile bytes: requests, batches, wal, segments, config. Ends at the first finding. See docs/fuzzing.md.
+        --replay      the corpora and all past findings once, without the engine; part of `test`
+
   tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
 
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&arguments[1..]),
         Some("bench") => bench::run(&arguments[1..]),
         Some("conformance") => conformance::run(&arguments[1..]),
+        Some("fuzz") => fuzz::run(&arguments[1..]),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::prepare::{self, Prepared};
 use crate::process::{self, cache, cargo, root};
-use crate::{conformance, tidy, toolchain};
+use crate::{conformance, fuzz, tidy, toolchain};
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ fn unit() -> Result<()> {
     eprintln!("== tidy");
     tidy::run()?;
     conformance::check()?;
-    process::run("cargo test", cargo().args(["test", "--workspace"]))
+    process::run("cargo test", cargo().args(["test", "--workspace"]))?;
+    fuzz::replay()
 }
 
 fn environment(prepared: &Prepared) -> Vec<(&'static str, &Path)> {

@@ -60,7 +60,8 @@ impl Bench {
             client.set_nodelay(true).unwrap();
             let (stream, peer) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
-            assert!(dealt.send(Accepted { stream: stream.into_std().unwrap(), peer }).is_ok());
+            let local = stream.local_addr().unwrap();
+            assert!(dealt.send(Accepted { stream: stream.into_std().unwrap(), peer, local }).is_ok());
             client
         });
         let mut bench = Bench { runtime, node, dealt, client, answer: BytesMut::new() };

@@ -8,6 +8,8 @@ mod api;
 pub mod config;
 mod coordinator;
 mod dispatch;
+#[cfg(feature = "harness")]
+pub mod harness;
 #[cfg(test)]
 mod instructions;
 mod metadata;

@@ -125,12 +125,20 @@ pub(crate) fn steady_ms() -> i64 {
 
 /// Milliseconds since the Unix epoch: what records and files are dated with.
 pub(crate) fn now_ms() -> i64 {
+    #[cfg(feature = "harness")]
+    if let Some(now_ms) = crate::harness::now_ms() {
+        return now_ms;
+    }
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Bytes nobody can guess, for ids.
 pub(crate) fn random_id() -> [u8; 16] {
+    #[cfg(feature = "harness")]
+    if let Some(id) = crate::harness::next_id() {
+        return id;
+    }
     let mut bytes = [0; 16];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     assert_eq!(filled, Ok(bytes.len()), "the system's source of randomness answers small requests whole");

@@ -153,7 +153,11 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
-pub(crate) fn bring_up(mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+    bring_up_on(Arc::new(RealDisk), config)
+}
+
+pub(crate) fn bring_up_on(disk: Arc<dyn Disk>, mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
     let settings = Settings::parse(&config.kafka).map_err(StartError::Settings)?;
     // Ports first: one that is taken must not leave a half-made data directory behind.
     let listeners = config
@@ -163,7 +167,6 @@ pub(crate) fn bring_up(mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener
         .collect::<Result<Vec<_>, _>>()?;
     let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let fresh = Identity { cluster_id: readable_id(), node_id: config.node_id, directory_id: readable_id() };
     let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
     let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };

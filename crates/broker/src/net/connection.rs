@@ -138,7 +138,7 @@ enum Blocked {
 impl<'a> Connection<'a> {
     fn new(reactor: Rc<Reactor>, node: &'a Node, accepted: Accepted) -> io::Result<Self> {
         let stream = TcpStream::from_std(accepted.stream)?;
-        let context = dispatch::Connection::new(accepted.peer, stream.local_addr()?);
+        let context = dispatch::Connection::new(accepted.peer, accepted.local);
         Ok(Connection {
             context,
             stream,

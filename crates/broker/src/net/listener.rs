@@ -64,8 +64,9 @@ fn deal(node: &Node, reactor: &UnboundedSender<Accepted>, stream: tokio::net::Tc
         warn!(%peer, limit = node.config.connections_max, "connection closed: the limit of connections is reached");
         return;
     }
-    if let Err(error) = prepare(&stream, peer).and_then(|()| stream.into_std()).map(|stream| {
-        if reactor.send(Accepted { stream, peer }).is_err() {
+    let prepared = prepare(&stream, peer).and_then(|()| stream.local_addr()).and_then(|local| Ok((stream.into_std()?, local)));
+    if let Err(error) = prepared.map(|(stream, local)| {
+        if reactor.send(Accepted { stream, peer, local }).is_err() {
             node.connection_ended();
         }
     }) {

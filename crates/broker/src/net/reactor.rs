@@ -73,6 +73,8 @@ struct Releases {
 pub(crate) struct Accepted {
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
+    /// Where the peer reached us.
+    pub(crate) local: SocketAddr,
 }
 
 impl Reactor {

@@ -10,8 +10,11 @@ use super::schema::{ADVERTISE_KAFKA, LISTEN_KAFKA};
 use super::settings::Settings;
 use super::value::{Address, Value};
 
+/// What knows the addresses of a host.
+pub(super) type Resolve = fn(&str, u16) -> Result<Vec<SocketAddr>, String>;
+
 /// The socket addresses to listen on; none when they are in error.
-pub(super) fn listen(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<SocketAddr> {
+pub(super) fn listen(settings: &Settings, problems: &mut Vec<Problem>, resolve: Resolve) -> Vec<SocketAddr> {
     let entry = settings.entry(&LISTEN_KAFKA);
     let address = settings.address(&LISTEN_KAFKA).expect("there is a default").clone();
     let (host, port) = (address.host.clone().unwrap_or_default(), address.port.unwrap_or_default());
@@ -30,7 +33,7 @@ pub(super) fn listen(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<So
 }
 
 /// What clients are told. Completes the setting with the port listened on where it has none.
-pub(super) fn advertise(settings: &mut Settings, problems: &mut Vec<Problem>) -> Advertise {
+pub(super) fn advertise(settings: &mut Settings, problems: &mut Vec<Problem>, resolve: Resolve) -> Advertise {
     let listening = settings.address(&LISTEN_KAFKA).expect("there is a default").clone();
     let Some(address) = settings.address(&ADVERTISE_KAFKA).cloned() else {
         // Right for a node that listens on one address, too: a connection can arrive at no other.
@@ -79,7 +82,8 @@ fn is_wildcard(host: &str) -> bool {
     host == "*" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+/// Asks the system.
+pub(super) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
     addresses.sort();
     addresses.dedup();

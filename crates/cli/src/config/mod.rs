@@ -16,12 +16,14 @@ pub(crate) mod settings;
 mod suggest;
 pub(crate) mod value;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::arguments::{NodeArguments, OldFlags};
 
 pub(crate) use environment::{names as variable_names, of_process as variables_of_process};
 use problem::{Code, Place, Problem, Severity};
+use schema::KEYS;
 use settings::{Assignment, Origin, Settings};
 use value::Value;
 
@@ -46,18 +48,62 @@ pub(crate) fn load(
     let file = flags.config.clone().or(environment.config.clone());
     let from_file = file.as_deref().map(Layer::of_file).unwrap_or_default();
 
+    let (mut settings, mut problems) = lay([from_file, environment, flags]);
+    developers_log_filter(&mut settings, variables);
+    let broker = node::config(&mut settings, &mut problems, addresses::resolve);
+    match problems.iter().any(|problem| problem.severity == Severity::Error) {
+        true => Err(problems),
+        false => Ok(Loaded { settings, broker, warnings: problems, file }),
+    }
+}
+
+/// Lays them over the defaults, lowest first.
+fn lay(layers: impl IntoIterator<Item = Layer>) -> (Settings, Vec<Problem>) {
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
-    for layer in [from_file, environment, flags] {
+    for layer in layers {
         problems.extend(layer.given_twice());
         problems.extend(layer.problems);
         layer.assignments.into_iter().for_each(|assignment| settings.lay(assignment));
     }
-    developers_log_filter(&mut settings, variables);
-    let broker = node::config(&mut settings, &mut problems);
-    match problems.iter().any(|problem| problem.severity == Severity::Error) {
-        true => Err(problems),
-        false => Ok(Loaded { settings, broker, warnings: problems, file }),
+    (settings, problems)
+}
+
+/// What [`check_text`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Table, name and value of every key that has one, as they could stand in a file.
+    pub values: Vec<(&'static str, &'static str, String)>,
+    /// What the user would be told, errors and warnings.
+    pub problems: Vec<String>,
+    /// A node could be started with it.
+    pub is_valid: bool,
+    /// What the node would be given.
+    pub broker: chronik_broker::Config,
+}
+
+/// Reads and checks `text` as a whole configuration file: what `config check` does, but for asking the system for the
+/// addresses of hosts. The way in for tests that try many texts.
+pub fn check_text(text: &str) -> Checked {
+    let (assignments, problems) = file::parse("chronik.toml", text);
+    let (mut settings, mut problems) = lay([Layer { assignments, problems, config: None }]);
+    let broker = node::config(&mut settings, &mut problems, |host, port| {
+        let known = if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse() };
+        known.map(|ip| vec![SocketAddr::new(ip, port)]).map_err(|error| error.to_string())
+    });
+    let values = KEYS.iter().filter_map(|key| {
+        let value = settings.entry(key).value.as_ref()?;
+        let written = match value {
+            Value::Boolean(_) | Value::Integer(_) => value.to_string(),
+            _ => toml::Value::String(value.to_string()).to_string(),
+        };
+        Some((key.table, key.name, written))
+    });
+    Checked {
+        values: values.collect(),
+        is_valid: !problems.iter().any(|problem| problem.severity == Severity::Error),
+        problems: problems.iter().map(Problem::to_string).collect(),
+        broker,
     }
 }
 

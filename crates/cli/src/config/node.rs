@@ -5,15 +5,17 @@ use std::path::PathBuf;
 
 use chronik_broker::{Config, SyncPolicy};
 
+use super::addresses::Resolve;
 use super::problem::Problem;
 use super::schema::{self, KEYS};
 use super::settings::{Origin, Settings};
 use super::{addresses, contradiction};
 
 /// Reads the settings into the broker's form; what cannot be is added to `problems`.
-pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>) -> Config {
-    let listen = addresses::listen(settings, problems);
-    let advertise = addresses::advertise(settings, problems);
+/// `resolve` knows the addresses of hosts.
+pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>, resolve: Resolve) -> Config {
+    let listen = addresses::listen(settings, problems, resolve);
+    let advertise = addresses::advertise(settings, problems, resolve);
     let session_bounds = ["kafka.group.min.session.timeout.ms", "kafka.group.max.session.timeout.ms"]
         .map(|path| schema::find(path).expect("both are in the schema"));
     problems.extend(contradiction(session_bounds[0], session_bounds[1], settings));
