@@ -101,6 +101,20 @@ pub trait DiskFile: Send + Sync {
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 }
 
+/// Creates a directory and its parents so that a power cut does not take them back; fine if it exists.
+pub(crate) fn create_durably(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| is_missing(disk, path)).collect();
+    disk.create_directory(path)?;
+    for parent in missing.iter().filter_map(|path| path.parent()) {
+        disk.sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
+fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
+    !path.as_os_str().is_empty() && disk.list(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// True for the errors that mean "no space", which pass by themselves, unlike all others.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chronik_state::ids::BrokerId;
 use thiserror::Error;
 
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{self, Disk, OpenMode};
 
 /// The file's name within the data directory.
 const FILE_NAME: &str = "node.properties";
@@ -59,7 +59,7 @@ impl Identity {
     pub fn of_directory(disk: &dyn Disk, directory: &Path, fresh: Identity) -> Result<Identity, IdentityError> {
         let path = directory.join(FILE_NAME);
         let failed = |source| IdentityError::Io { path: path.clone(), source };
-        disk.create_directory(directory).map_err(failed)?;
+        disk::create_durably(disk, directory).map_err(failed)?;
         if !disk.list(directory).map_err(failed)?.iter().any(|name| name == FILE_NAME) {
             fresh.write(disk, directory, &path).map_err(failed)?;
             return Ok(fresh);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chronik_log::disk::Disk;
 use chronik_log::records::{BatchBuilder, OwnedBatch};
-use chronik_log::{Append, AppendError, LogConfig, Mutation, PartitionLog, ReadError, ReadRequest, Recovered, Storage, StorageError, StorageOptions, SyncClass, UpkeepError};
+use chronik_log::{Append, AppendError, Identity, LogConfig, Mutation, PartitionLog, ReadError, ReadRequest, Recovered, Storage, StorageError, StorageOptions, SyncClass, UpkeepError};
 use chronik_sim::disk::{Counts, Faults, SimDisk, Stop};
 use chronik_sim::random::Random;
 use chronik_state::ids::{LogId, TopicId};
@@ -68,6 +68,15 @@ fn filled(disk: &SimDisk, count: usize) -> Arc<Storage> {
 fn file_with_suffix(disk: &SimDisk, suffix: &str) -> PathBuf {
     let files = disk.files_below(Path::new("/data"));
     files.into_iter().rfind(|(path, _)| path.to_string_lossy().ends_with(suffix)).expect("there is one").0
+}
+
+#[test]
+fn the_directory_of_a_new_node_outlives_the_power() {
+    let disk = SimDisk::new(Random::new(1));
+    let fresh = |directory_id: &str| Identity { cluster_id: "c".to_owned(), node_id: 1, directory_id: directory_id.to_owned() };
+    let of = |disk: &SimDisk, id| Identity::of_directory(disk, Path::new("/var/lib/chronik/data"), fresh(id)).unwrap();
+    assert_eq!(of(&disk, "first").directory_id, "first");
+    assert_eq!(of(&disk.restart(Stop::PowerCut), "second").directory_id, "first");
 }
 
 #[test]

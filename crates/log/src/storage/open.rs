@@ -15,7 +15,7 @@ use super::checkpointer::Checkpointer;
 use super::{Recovered, Shared, Storage, StorageOptions};
 use crate::checkpoint::{CheckpointFile, Loaded};
 use crate::chunk::ChunkPool;
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::errors::StorageError;
 use crate::partition::{LogConfig, PartitionLog};
 use crate::wal::{Lsn, WalOptions};
@@ -89,20 +89,11 @@ impl Storage {
 }
 
 fn make_directories(disk: &dyn Disk, root: &Path) -> Result<(), StorageError> {
-    let missing: Vec<_> = root.ancestors().take_while(|path| is_missing(disk, path)).collect();
-    disk.create_directory(root).map_err(StorageError::io("creating", root))?;
-    for directory in missing.iter().filter_map(|path| path.parent()) {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        disk.sync_directory(directory).map_err(StorageError::io("syncing", directory))?;
-    }
+    disk::create_durably(disk, root).map_err(StorageError::io("creating", root))?;
     for directory in [root.join("wal"), root.join("topics")] {
         disk.create_directory(&directory).map_err(StorageError::io("creating", &directory))?;
     }
     disk.sync_directory(root).map_err(StorageError::io("syncing", root))
-}
-
-fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
-    !path.as_os_str().is_empty() && disk.list(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn Any + Send + Sync>, StorageError> {
