@@ -24,6 +24,8 @@ const GROUP_VERSION: u16 = 1;
 const GROUP_HEADER_BYTES: usize = 64;
 /// Groups begin at multiples of this: a torn one never shares a sector with the one before.
 const GROUP_ALIGNMENT: usize = 512;
+/// No file gets there, and what follows could not be counted.
+const SEQUENCE_MAX: u64 = u64::MAX / 2;
 /// The file is rewritten when it is this much larger than what it says.
 const REWRITE_SLACK_BYTES: u64 = 1 << 20;
 
@@ -174,13 +176,18 @@ impl<'a> Group<'a> {
         if header[..4] != GROUP_MAGIC || version != GROUP_VERSION || u32_at(60) != crc32c::crc32c(&header[..60]) {
             return None;
         }
+        if u64_at(8) > SEQUENCE_MAX {
+            return None;
+        }
         let length = usize::try_from(u64_at(16)).ok()?;
         let payload = bytes.get(GROUP_HEADER_BYTES..GROUP_HEADER_BYTES.checked_add(length)?)?;
         if crc32c::crc32c(payload) != u32_at(56) {
             return None;
         }
         let info = GroupInfo { replay_lsn: u64_at(24), clean: header[6] & 1 != 0 };
-        Some(Group { sequence: u64_at(8), info, rows: u32_at(32), payload })
+        let group = Group { sequence: u64_at(8), info, rows: u32_at(32), payload };
+        // Written in one piece: where the filling behind the rows is missing, the group was never synced.
+        (group.total_bytes() <= bytes.len()).then_some(group)
     }
 
     fn total_bytes(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chronik_log::disk::Disk;
+use chronik_log::disk::{Disk, OpenMode};
 use chronik_log::records::{BatchBuilder, OwnedBatch};
 use chronik_log::{Append, AppendError, Identity, LogConfig, Mutation, PartitionLog, ReadError, ReadRequest, Recovered, Storage, StorageError, StorageOptions, SyncClass, UpkeepError};
 use chronik_sim::disk::{Counts, Faults, SimDisk, Stop};
@@ -317,6 +317,23 @@ fn rot_in_the_checkpoint_is_refused() {
             Err(StorageError::Damaged { .. }) => {}
             Err(other) => panic!("{other}"),
             Ok((storage, _)) => assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), 11, "byte {byte}"),
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_cut_short_anywhere_is_refused() {
+    let disk = new_disk();
+    filled(&disk, 3).close(1_000).unwrap();
+    let path = Path::new("/data/checkpoint");
+    let length = disk.content(path).len() as u64;
+    for cut in (0..length).step_by(7) {
+        let disk = disk.restart(Stop::PowerCut);
+        disk.open(path, OpenMode::Write).unwrap().set_length(cut).unwrap();
+        match open(&disk) {
+            Err(StorageError::Damaged { .. }) => {}
+            Err(other) => panic!("{other}"),
+            Ok((storage, _)) => assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), 3, "cut at {cut}"),
         }
     }
 }

@@ -129,7 +129,9 @@ impl PartitionLog {
 
     /// Cuts again where the log was cut before the crash.
     pub(super) fn replay_truncate(&self, state: &mut State, entry: &ReplayedEntry, end_lsn: Lsn) -> Result<(), StorageError> {
-        let Some(cut) = Cut::decode(&entry.payload) else { return Ok(()) };
+        let (start, end) = (self.log_start_offset(), self.log_end_offset());
+        let cut = Cut::decode(&entry.payload).filter(|cut| (start..=end).contains(&cut.offset));
+        let cut = cut.ok_or_else(|| self.contradiction(entry, format!("a cut within {start}..={end} was expected")))?;
         let failed = |error: ReadError| match error {
             ReadError::Io { path, source } => StorageError::Io { doing: "truncating", path, source },
             ReadError::Corrupt { path, position, what } => StorageError::Damaged { path, position, what },

@@ -24,6 +24,7 @@ use crate::wal::recover::ReplayedEntry;
 impl PartitionLog {
     /// The log as its row describes it. Its files are not touched.
     pub(crate) fn from_row(row: &Row, shared: Arc<Shared>) -> Result<Self, String> {
+        check_offsets(row)?;
         let log = PartitionLog::new(row.log, LogConfig::default(), shared);
         let epochs = LeaderEpochs::restore(&row.epochs).map_err(|error| error.to_string())?;
         let producers = Producers::restore(&row.producers).map_err(|error| error.to_string())?;
@@ -53,11 +54,8 @@ impl PartitionLog {
         self.mark_dirty(&mut state);
         let end_lsn = entry.header.lsn + entry.header.total_bytes() as u64;
         match entry.header.kind {
-            EntryKind::Batch => self.replay_batch(&mut state, entry, end_lsn),
-            EntryKind::LogStart => {
-                let offset = read_offset_payload(&entry.payload).unwrap_or_default();
-                self.apply_log_start(&mut state, offset, end_lsn);
-            }
+            EntryKind::Batch => self.replay_batch(&mut state, entry, end_lsn)?,
+            EntryKind::LogStart => self.replay_log_start(&mut state, &entry, end_lsn)?,
             EntryKind::Truncate => self.replay_truncate(&mut state, &entry, end_lsn)?,
             EntryKind::Delete => unreachable!("entries of a log before its deletion are not replayed, nor is that"),
         }
@@ -120,8 +118,13 @@ impl PartitionLog {
         }
     }
 
-    fn replay_batch(&self, state: &mut State, entry: ReplayedEntry, end_lsn: u64) {
-        let Ok(batch) = BatchView::parse(&entry.payload) else { return };
+    fn replay_batch(&self, state: &mut State, entry: ReplayedEntry, end_lsn: u64) -> Result<(), StorageError> {
+        let batch = BatchView::parse(&entry.payload).map_err(|error| self.contradiction(&entry, error.to_string()))?;
+        let end = self.log_end_offset();
+        if batch.base_offset() != end || batch.last_offset() == Offset::MAX {
+            let found = format!("{} to {}", batch.base_offset(), batch.last_offset());
+            return Err(self.contradiction(&entry, format!("a batch with offsets from {end} on was expected, {found} found")));
+        }
         let producer = producer_batch(&batch);
         let tail_batch = TailBatch {
             base_offset: batch.base_offset(),
@@ -132,6 +135,23 @@ impl PartitionLog {
             bytes: entry.payload.clone(),
         };
         self.take_in(state, tail_batch, batch.leader_epoch(), producer);
+        Ok(())
+    }
+
+    fn replay_log_start(&self, state: &mut State, entry: &ReplayedEntry, end_lsn: u64) -> Result<(), StorageError> {
+        let (start, end) = (self.log_start_offset(), self.log_end_offset());
+        let offset = read_offset_payload(&entry.payload).filter(|offset| (start..=end).contains(offset));
+        let offset = offset.ok_or_else(|| self.contradiction(entry, format!("a new start within {start}..={end} was expected")))?;
+        self.apply_log_start(state, offset, end_lsn);
+        Ok(())
+    }
+
+    /// What the write-ahead log says to do cannot have been done to this log.
+    pub(super) fn contradiction(&self, entry: &ReplayedEntry, what: String) -> StorageError {
+        let path = self.shared.options.data_directory.join("wal");
+        let log = self.directory();
+        let what = format!("the entry at log position {} contradicts those before it: {what} in {}", entry.header.lsn, log.display());
+        StorageError::Damaged { path, position: 0, what }
     }
 
     /// Finds the log's files, if nobody has yet. Files that the checkpoint and the write-ahead log do not know are
@@ -226,6 +246,13 @@ impl PartitionLog {
             other => self.shared.wal.stop(Fatal::damaged(&other)).into(),
         }
     }
+}
+
+/// Its checksum says that a row is as it was written, not that it was written by us.
+fn check_offsets(row: &Row) -> Result<(), String> {
+    let in_order = 0 <= row.log_start && row.log_start <= row.log_end && row.log_end < Offset::MAX && row.high_watermark <= row.log_end;
+    let active_fits = row.active.is_none_or(|active| 0 <= active.base && active.base <= row.log_end);
+    if in_order && active_fits { Ok(()) } else { Err("its offsets contradict each other".to_owned()) }
 }
 
 impl State {

@@ -324,6 +324,9 @@ impl Segment {
         if batch.base_offset() != offset {
             return Err(self.corrupt(position, format!("offset {offset} was expected, {} found", batch.base_offset())));
         }
+        if batch.last_offset() == Offset::MAX {
+            return Err(self.corrupt(position, "its offsets end where none can follow"));
+        }
         match context.epochs.epoch_at(offset) {
             Some(epoch) if epoch != batch.leader_epoch() => {
                 Err(self.corrupt(position, format!("leader epoch {epoch} was expected, {} found", batch.leader_epoch())))
@@ -547,9 +550,12 @@ impl Walker<'_> {
         if base != offset || last_delta < 0 || position + bytes > self.view.bounds.length {
             return Err(broken(&format!("no batch with offset {offset} lies here")));
         }
-        let last_offset = base + i64::from(last_delta);
+        let Some(next_offset) = base.checked_add(i64::from(last_delta) + 1) else {
+            return Err(broken("its offsets end where none can follow"));
+        };
+        let last_offset = next_offset - 1;
         self.position += bytes;
-        self.offset = last_offset + 1;
+        self.offset = next_offset;
         Ok(Some(BatchPlace { position, bytes, base_offset: base, last_offset, max_timestamp }))
     }
 

@@ -14,6 +14,9 @@ pub(crate) const BLOCK_HEADER_BYTES: usize = 64;
 /// Bytes of an entry's header.
 pub(crate) const ENTRY_HEADER_BYTES: usize = 48;
 
+/// Sequence numbers and start positions above this are nobody's.
+pub(crate) const COUNT_MAX: u64 = u64::MAX / 2;
+
 const FILE_MAGIC: [u8; 8] = *b"CHRONWAL";
 /// Version 2 knows entries with a gap before their payload; in files of version 1 all gaps are 0.
 const FILE_VERSION: u32 = 2;
@@ -56,12 +59,11 @@ impl FileHeader {
         if block.len() < 64 || block[0..8] != FILE_MAGIC || u32_at(block, 60) != crc32c::crc32c(&block[..60]) {
             return Err(HeaderError::Damaged);
         }
+        let header = FileHeader { sequence: u64_at(block, 16), salt: u64_at(block, 24), start_lsn: u64_at(block, 32) };
         match u32_at(block, 8) {
-            FILE_VERSION_MIN..=FILE_VERSION => Ok(FileHeader {
-                sequence: u64_at(block, 16),
-                salt: u64_at(block, 24),
-                start_lsn: u64_at(block, 32),
-            }),
+            // No log gets there, and what follows could not be counted.
+            _ if header.sequence.max(header.start_lsn) > COUNT_MAX => Err(HeaderError::Damaged),
+            FILE_VERSION_MIN..=FILE_VERSION => Ok(header),
             version => Err(HeaderError::Version(version)),
         }
     }

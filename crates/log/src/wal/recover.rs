@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use parking_lot::Mutex;
 
 use super::commit::Writer;
-use super::entry::{BLOCK_HEADER_BYTES, BlockHeader, ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FileHeader};
+use super::entry::{BLOCK_HEADER_BYTES, COUNT_MAX, BlockHeader, ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FileHeader};
 use super::files::{Files, Spare, WalFile, file_name, make_spare};
 use super::{Lsn, Placing, Wal, WalOptions};
 use crate::batch::BatchView;
@@ -239,7 +239,8 @@ impl Found {
             let path = directory.join(&name);
             if let Some(number) = name.strip_suffix(".spare") {
                 let spares = &mut found.spares;
-                spares.next_number = spares.next_number.max(number.parse().unwrap_or(0));
+                let number = number.parse().ok().filter(|number| *number <= COUNT_MAX);
+                spares.next_number = spares.next_number.max(number.unwrap_or(0));
                 let handle = disk.open(&path, OpenMode::Wal).map_err(StorageError::io("opening", &path))?;
                 let length = handle.length().map_err(StorageError::io("reading", &path))?;
                 spares.spares.push(Spare { handle, path, length });
