@@ -50,6 +50,19 @@ def unknown_apis_and_versions(cx):
 
 
 @case(fresh=True)
+def what_came_before_a_broken_request_is_answered(cx):
+    topic = cx.topic()
+    good = header(wire.PRODUCE, 3, 7) + wire.produce_body(topic, 0, wire.batch([b"value"]))
+    for broken in (frame(good[:-30]), struct.pack(">i", -1), frame(header(4711, 0, 9))):
+        with Connection(cx.port) as connection:
+            connection.send(frame(good) * 2 + broken)
+            for _ in range(2):
+                correlation_id, answer = connection.response()
+                equal((correlation_id, wire.produce_error(answer)[0]), (7, 0), "the answer before the end")
+            assert connection.closed_by_peer()
+
+
+@case(fresh=True)
 def an_unknown_version_of_api_versions_is_answered(cx):
     """Kafka answers in version 0 with error 35 and keeps the connection, so that clients can step down."""
     with Connection(cx.port) as connection:

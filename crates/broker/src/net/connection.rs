@@ -78,6 +78,13 @@ pub(crate) enum Closed {
     Io(#[from] io::Error),
 }
 
+impl Closed {
+    /// True if it is a request that ends the connection, and its peer may still listen.
+    fn leaves_answers(&self) -> bool {
+        matches!(self, Closed::FrameLength { .. } | Closed::NoMemory | Closed::BadRequest(_) | Closed::ProduceWithoutAcks(_))
+    }
+}
+
 /// Serves a connection to its end.
 pub(crate) async fn serve(reactor: Rc<Reactor>, accepted: Accepted) {
     let peer = accepted.peer;
@@ -161,10 +168,21 @@ impl<'a> Connection<'a> {
     }
 
     async fn run(&mut self) -> Closed {
-        match self.run_until_closed().await {
+        let closed = match self.run_until_closed().await {
             Ok(never) => match never {},
             Err(closed) => closed,
+        };
+        if closed.leaves_answers() {
+            // Whatever becomes of this does not change why the connection ends.
+            let _ = self.answer_what_was_taken().await;
         }
+        closed
+    }
+
+    /// What came before the request that ends the connection was served, and its client is to know.
+    async fn answer_what_was_taken(&mut self) -> Result<(), Closed> {
+        self.wait_for_release().await?;
+        self.flush().await
     }
 
     async fn run_until_closed(&mut self) -> Result<std::convert::Infallible, Closed> {
