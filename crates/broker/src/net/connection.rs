@@ -46,6 +46,8 @@ const MEMORY_WAIT: Duration = Duration::from_secs(5);
 const DECODED_BYTES_PER_BYTE: usize = 32;
 /// Smaller requests are not counted while they are served.
 const COUNTED_BYTES_MIN: usize = 1024;
+/// How long a peer may stand still in the middle of a request or an answer while others find no memory.
+const STANDSTILL_MAX: Duration = Duration::from_secs(2);
 /// How often it looks, while it waits.
 const MEMORY_POLL: Duration = Duration::from_millis(50);
 /// How long answers may wait for their peer in memory that belongs to the log, and uncounted.
@@ -68,6 +70,8 @@ pub(crate) enum Closed {
     FrameLength { length: i32, limit: usize },
     #[error("requests hold all of the memory that they may hold, and none came free in {MEMORY_WAIT:?}")]
     NoMemory,
+    #[error("it stood still for {STANDSTILL_MAX:?} in the middle of a request or an answer, and others need the memory that it holds")]
+    Standstill,
     #[error("its answers were not taken for {OUTPUT_PATIENCE:?}, and there is no memory to keep so many waiting")]
     NoMemoryForAnswers,
     #[error("{0}")]
@@ -358,7 +362,8 @@ impl<'a> Connection<'a> {
 
     /// Until there is something to read or to send.
     async fn wait(&mut self) -> Result<Woken, Closed> {
-        let deadline = Instant::now() + self.idle_max;
+        let began = Instant::now();
+        let deadline = began + self.idle_max;
         let woken = tokio::select! {
             biased;
             // Before all else: a peer that never pauses must not keep the node from stopping.
@@ -366,6 +371,7 @@ impl<'a> Connection<'a> {
             _ = self.released.notified(), if !self.parked.is_empty() => Woken::Released,
             ready = self.stream.readable() => ready.map(|()| Woken::Readable)?,
             () = tokio::time::sleep_until(deadline) => return Err(Closed::Idle),
+            () = wanted_back(&self.share, began) => return Err(Closed::Standstill),
         };
         self.turn_began = Instant::now();
         self.turn_bytes = 0;
@@ -412,7 +418,8 @@ impl<'a> Connection<'a> {
             let deadline = stop_deadline.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
             tokio::time::sleep_until(*deadline).await;
         };
-        let idle_deadline = Instant::now() + self.idle_max;
+        let began = Instant::now();
+        let idle_deadline = began + self.idle_max;
         tokio::select! {
             biased;
             () = stop_patience_ends => Err(Closed::NodeStops),
@@ -420,6 +427,7 @@ impl<'a> Connection<'a> {
             () = tokio::time::sleep_until(deadline.map_or(idle_deadline, |deadline| deadline.min(idle_deadline))) => {
                 if Instant::now() >= idle_deadline { Err(Closed::NotReading) } else { Ok(()) }
             }
+            () = wanted_back(&self.output_share, began) => Err(Closed::Standstill),
         }
     }
 
@@ -546,6 +554,7 @@ impl<'a> Connection<'a> {
             if Instant::now() > deadline {
                 return Err(Closed::NoMemory);
             }
+            self.reactor.node.request_memory.ask_for_room();
             let stops = tokio::select! {
                 () = tokio::time::sleep(MEMORY_POLL) => false,
                 _ = self.stopping.wait_for(|stopping| *stopping) => true,
@@ -563,6 +572,19 @@ enum Woken {
     Readable,
     Released,
     Stopping,
+}
+
+/// Returns when somebody needs what `share` holds, and its connection has stood still since `began` for too long.
+async fn wanted_back(share: &Share<'_>, began: Instant) {
+    if share.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        share.memory().is_wanted().await;
+        if began.elapsed() >= STANDSTILL_MAX {
+            return;
+        }
+    }
 }
 
 /// The longest frame that may stand at the front: only records may take all of socket.request.max.bytes.

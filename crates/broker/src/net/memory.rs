@@ -2,25 +2,43 @@
 //!
 //! The ordinary buffers of the reactors are not counted: they are few. What is counted is growth, that
 //! is, bytes that a peer really sent for one large request. A peer that finds no room waits a little
-//! and is closed then; nobody else notices.
+//! and is closed then; nobody else notices. While it waits, those who stopped in the middle of a request
+//! or of an answer are asked for what they hold, the one that has stood still longest first.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// How many are asked at a time: most hold less than is looked for.
+const ASKED_AT_A_TIME: usize = 16;
 
 /// The node's budget.
 pub(crate) struct RequestMemory {
     limit: usize,
     held: AtomicUsize,
+    wanted: Notify,
 }
 
 impl RequestMemory {
     /// A budget of `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        RequestMemory { limit, held: AtomicUsize::new(0) }
+        RequestMemory { limit, held: AtomicUsize::new(0), wanted: Notify::new() }
     }
 
     /// All that there is.
     pub(crate) fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Asks those who wait in [`RequestMemory::is_wanted`], a few at a time.
+    pub(crate) fn ask_for_room(&self) {
+        // First come, first asked.
+        (0..ASKED_AT_A_TIME).for_each(|_| self.wanted.notify_one());
+    }
+
+    /// Returns when somebody finds no room.
+    pub(crate) async fn is_wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Takes `bytes` from the budget, if they are there.
@@ -40,6 +58,16 @@ impl<'a> Share<'a> {
     /// A share of nothing.
     pub(crate) fn none(memory: &'a RequestMemory) -> Self {
         Share { memory, bytes: 0 }
+    }
+
+    /// The budget that it is a share of.
+    pub(crate) fn memory(&self) -> &'a RequestMemory {
+        self.memory
+    }
+
+    /// True if it holds nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
     }
 
     /// Makes the share `bytes` large. False, and unchanged, if the budget has no room.
