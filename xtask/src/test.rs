@@ -23,6 +23,8 @@ struct Options {
 const UNIT: &str = "unit";
 /// The name that stands for the short run of the conformance suites.
 const CONFORMANCE: &str = "conformance";
+/// The cases that have more to do when they are asked for the whole of it.
+const CONNECTIONS: &str = "connections::";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = parse(arguments)?;
@@ -44,6 +46,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let prepared = prepare::all()?;
     end_to_end(&options, &environment(&prepared))?;
     if options.only.is_empty() && options.against.is_none() { conformance::subset() } else { Ok(()) }
+}
+
+/// The cases of very many connections, with all of their numbers.
+pub(crate) fn stress(arguments: &[String]) -> Result<()> {
+    toolchain::require()?;
+    let mut options = parse(arguments)?;
+    options.only.push(CONNECTIONS.to_owned());
+    options.jobs = Some("1".to_owned());
+    let prepared = prepare::all()?;
+    let mut environment = environment(&prepared);
+    environment.push(("E2E_WHOLE", Path::new("1")));
+    end_to_end(&options, &environment)
 }
 
 /// What needs no client: first the boundaries, since they are quickest to say no.

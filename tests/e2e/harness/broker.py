@@ -150,11 +150,11 @@ class Chronik(Broker):
 
     kind = "chronik"
 
-    def __init__(self, directory, settings=None, binary=None, storage=None, disk_mib=None):
+    def __init__(self, directory, settings=None, binary=None, storage=None, limits=None, disk_mib=None):
         """`disk_mib` gives the data directory a small disk of its own (memory, in a mount namespace of the process)."""
         super().__init__(directory, settings)
         self.binary = binary or os.environ["E2E_SERVER"]
-        self.storage = storage or {}
+        self.tables = {"storage": storage or {}, "limits": limits or {}}
         self.disk_mib = disk_mib
 
     def _prepare(self):
@@ -163,8 +163,9 @@ class Chronik(Broker):
             lines += ["[node.advertise]", f'kafka = "{self.bootstrap}"']
         lines += ["[kafka]"]
         lines += [f'"{name}" = {toml_value(value)}' for name, value in self.settings.items() if name not in OWN_NAMES]
-        if self.storage:
-            lines += ["[storage]"] + [f"{name} = {toml_value(value)}" for name, value in self.storage.items()]
+        for table, values in self.tables.items():
+            if values:
+                lines += [f"[{table}]"] + [f"{name} = {toml_value(value)}" for name, value in values.items()]
         (self.directory / "chronik.toml").write_text("\n".join(lines) + "\n")
 
     def _command(self):
