@@ -3,6 +3,7 @@
 mod bench;
 mod callgrind;
 mod conformance;
+mod differ;
 mod fuzz;
 mod prepare;
 mod process;
@@ -43,6 +44,13 @@ cargo xtask <command>
         Hostile bytes: requests, batches, wal, segments, config. Ends at the first finding. See docs/fuzzing.md.
         --replay      the corpora and all past findings once, without the engine; part of `test`
 
+  differ [--seed N] [--requests N] [--only API]… [--all]
+        The same random requests to Apache Kafka and to this server: what differs, but for what tests/differ/explained.toml
+        explains. The same seed asks the same.
+
+  stress
+        Ten thousand connections, and other neglects of theirs: the cases `connections` of `test` with all of their numbers.
+
   tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
 
@@ -52,7 +60,9 @@ fn main() -> ExitCode {
         Some("test") => test::run(&arguments[1..]),
         Some("bench") => bench::run(&arguments[1..]),
         Some("conformance") => conformance::run(&arguments[1..]),
+        Some("differ") => differ::run(&arguments[1..]),
         Some("fuzz") => fuzz::run(&arguments[1..]),
+        Some("stress") => test::stress(&arguments[1..]),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");
