@@ -195,14 +195,14 @@ fn within(request: &mut Vec<u8>, random: &mut Random, plain: Plain) {
 fn records(request: &mut [u8], start: usize, random: &mut Random, plain: Plain) {
     let stated = i32::from_be_bytes(request[start + 8..start + 12].try_into().expect("4 bytes"));
     let end = start.saturating_add(12).saturating_add(usize::try_from(stated).unwrap_or(0)).min(request.len());
-    if end < start + 61 {
+    if end <= start + 61 {
         return;
     }
     let batch = &mut request[start..end];
     if random.one_in(2) {
         batches::field(batch, random);
     } else {
-        let from = 61 + random.below(batch.len() - 60);
+        let from = 61 + random.below(batch.len() - 61);
         let length = batch.len() - from;
         let changed = plain(&mut batch[from..], length, length);
         batch[from + changed..].fill(0);

@@ -83,7 +83,7 @@ def normal(value, names, key=""):
         case str():
             return names.get(value, value)
         case int() if key in ("producer_id", "session_id"):
-            return names.get(value, value)
+            return names.get((key, value), value)
     return value
 
 
@@ -97,7 +97,7 @@ def batches(raw, names):
         stamped = attributes & LOG_APPEND_TIME
         found.append({
             "base_offset": base, "last_offset_delta": delta, "attributes": attributes, "whole": whole,
-            "times": "the leader's" if stamped else [first, last], "producer_id": names.get(producer, producer),
+            "times": "the leader's" if stamped else [first, last], "producer_id": names.get(("producer_id", producer), producer),
             "producer_epoch": epoch, "base_sequence": sequence, "count": count,
             "records": hashlib.sha256(raw[61 : 12 + length]).hexdigest()[:12] if whole else "cut",
         })

@@ -70,6 +70,8 @@ class Duel:
         for group in GROUPS:
             self.both("FindCoordinator", 4, {"key_type": 0, "coordinator_keys": [group]}, self.coordinator_is_there)
             self.both("OffsetFetch", 8, {"groups": [{"group_id": group, "topics": None}]}, self.group_is_there)
+        internal = self.both("Metadata", 12, {"topics": [{"name": "__consumer_offsets"}]})
+        self.world.told("the id of __consumer_offsets", [answer["topics"][0]["topic_id"] for answer in internal])
         dirs = self.both("DescribeLogDirs", 4, {"topics": []})
         self.world.log_dir = self.world.told("the log directory", [answer["results"][0]["log_dir"] for answer in dirs])
 
@@ -136,7 +138,7 @@ class Duel:
                 if all(answer["error_code"] == 0 for answer in answers):
                     self.sync(question, answers)
             case "Fetch" if all(answer.get("session_id") for answer in answers):
-                if answers[KAFKA]["session_id"] not in self.world.names[KAFKA]:
+                if ("session_id", answers[KAFKA]["session_id"]) not in self.world.names[KAFKA]:
                     self.world.session([answer["session_id"] for answer in answers])
 
     def sync(self, question, answers):

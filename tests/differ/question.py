@@ -188,7 +188,7 @@ def identity(part):
     """What one part of a list would be known by."""
     if not isinstance(part, dict):
         return repr(part)
-    known = [name for name in IDENTITY if part.get(name) not in (None, NO_ID)]
+    known = [name for name in IDENTITY if part.get(name) not in (None, NO_ID) and not (name == "member_id" and "group_id" in part)]
     return repr([(name, part[name]) for name in known]) if known else repr(part)
 
 

@@ -28,11 +28,11 @@ class World:
     # By broker: what a value that it gave out is called.
     names: tuple = field(default_factory=lambda: ({}, {}))
 
-    def told(self, name, values):
-        """Remembers what both gave out for the same thing."""
+    def told(self, name, values, kind=None):
+        """Remembers what both gave out for the same thing; numbers with what they are numbers of."""
         told = Told(name, tuple(values))
         for names, value in zip(self.names, values):
-            names[value] = name
+            names[value if kind is None else (kind, value)] = name
         return told
 
     def member(self, group, values):
@@ -42,10 +42,10 @@ class World:
         known.append(self.told(f"member {sum(map(len, self.members.values()))}", values))
 
     def producer(self, values):
-        self.producers.append(self.told(f"producer {len(self.producers)}", values))
+        self.producers.append(self.told(f"producer {len(self.producers)}", values, "producer_id"))
 
     def session(self, values):
-        self.sessions.append([self.told(f"session {len(self.sessions)}", values), 1])
+        self.sessions.append([self.told(f"session {len(self.sessions)}", values, "session_id"), 1])
         del self.sessions[:-4]
 
 
