@@ -18,7 +18,7 @@ mod wal;
 
 pub use chunk::ChunkSlice;
 pub use errors::{AppendError, CutError, Fatal, ReadError, StorageError, UpkeepError};
-pub use partition::{Append, Appended, FileRange, LogConfig, PartitionLog, Piece, ReadOutcome, ReadRequest, TimestampOffset};
+pub use partition::{Append, Appended, FileRange, LogConfig, PartitionLog, Piece, ReadOutcome, ReadRequest, Replicate, TimestampOffset};
 #[cfg(feature = "mutations")]
 pub use storage::Mutation;
 pub use storage::{Pressure, Recovered, Storage, StorageOptions};

@@ -34,7 +34,7 @@ mod retain;
 mod segment;
 mod time;
 
-pub use append::{Append, Appended};
+pub use append::{Append, Appended, Replicate};
 pub(crate) use cut::Prune;
 pub(crate) use recover::{Captured, sync_captured};
 pub use read::{FileRange, Piece, ReadOutcome, ReadRequest};

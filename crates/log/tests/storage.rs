@@ -41,6 +41,31 @@ fn what_is_appended_is_read_and_acknowledged_by_position() {
     assert_eq!(offsets, [1, 2]);
 }
 
+#[test]
+fn a_follower_holds_the_bytes_of_its_leader() {
+    let (leader, follower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = {
+        let log = open(leader.path()).0.create(LOG, LogConfig::default()).unwrap();
+        log.append(batch(&["a", "b"]).as_valid(), at(1)).unwrap();
+        log.append(batch(&["c"]).as_valid(), Append { leader_epoch: 9, ..at(2) }).unwrap();
+        all_bytes(&log)
+    };
+    let (storage, _) = open(follower.path());
+    // Its own rules for time do not touch what a leader wrote.
+    let config = LogConfig { log_append_time: true, ..LogConfig::default() };
+    let log = storage.create(LOG, config).unwrap();
+    let replicate = Replicate { now_ms: 77, sync: SyncClass::Commit, privileged: false };
+    let copies = batch::batches(&bytes).map(|batch| log.append_replica(batch.unwrap().verify().unwrap(), replicate).unwrap());
+    let last = copies.last().unwrap();
+    assert_eq!(storage.commit().unwrap(), Commit::Done { durable_lsn: last });
+    assert!(all_bytes(&log) == bytes);
+    let epochs = log.epochs();
+    drop((log, storage));
+    let log = open(follower.path()).0.log(LOG).unwrap();
+    assert!(all_bytes(&log) == bytes);
+    assert_eq!((log.epochs(), log.epoch_at(1), log.epoch_at(2)), (epochs, Some(5), Some(9)));
+}
+
 fn open(directory: &std::path::Path) -> (Arc<Storage>, Recovered) {
     let mut options = StorageOptions::new(directory);
     options.disk_reserve_bytes = 0;

@@ -2,6 +2,7 @@
 //!
 //! Everything is determined by a seed: `cargo run --release -p chronik-sim -- replay SEED` shows what happened.
 
+pub mod cluster;
 pub mod crash;
 pub mod disk;
 pub mod model;

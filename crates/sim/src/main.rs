@@ -3,12 +3,16 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use chronik_sim::cluster;
 use chronik_sim::crash::{self, Plan, Statistics};
 use chronik_sim::model::{self, Action, Bounds, LARGE, Push, SMALL, WALKED};
 use chronik_state::rule::Rule;
 
 const USAGE: &str = "chronik-sim soak --seeds N [--from S]   lives through N seeds\n\
                      chronik-sim replay SEED                 lives through one and prints what happened\n\
+                     chronik-sim cluster soak --seeds N [--from S]   the same with whole clusters\n\
+                     chronik-sim cluster replay SEED\n\
+                     chronik-sim cluster rules --seeds N     takes out one rule after the other, and says which seed misses it\n\
                      chronik-sim model                       explores the model of the push stream\n\
                      chronik-sim model rules                 takes out one rule after the other, and says when it is missed";
 
@@ -21,11 +25,48 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["soak", "--seeds", seeds] => with_numbers(seeds, "0", soak),
         ["soak", "--seeds", seeds, "--from", from] => with_numbers(seeds, from, soak),
+        ["cluster", "soak", "--seeds", seeds] => with_numbers(seeds, "0", cluster_soak),
+        ["cluster", "soak", "--seeds", seeds, "--from", from] => with_numbers(seeds, from, cluster_soak),
+        ["cluster", "replay", seed] => with_numbers(seed, "0", |seed, _| cluster_replay(seed)),
+        ["cluster", "rules", "--seeds", seeds] => with_numbers(seeds, "0", |seeds, _| cluster_rules(seeds)),
         ["model"] => model(),
         ["model", "rules"] => rules(),
         ["replay", seed] => with_numbers(seed, "0", |seed, _| replay(seed)),
         _ => usage(),
     }
+}
+
+fn cluster_soak(seeds: u64, from: u64) -> ExitCode {
+    let begun = Instant::now();
+    let (mut total, mut failures) = (cluster::Statistics::default(), 0_u64);
+    for seed in from..from.saturating_add(seeds) {
+        let outcome = cluster::run(seed, &cluster::Plan::default());
+        total.add(&outcome.statistics);
+        if let Some(what) = outcome.broken {
+            failures += 1;
+            println!("seed {seed}: {what}");
+            println!("    cargo run --release -p chronik-sim -- cluster replay {seed}");
+        }
+    }
+    println!("{seeds} seeds from {from}: {failures} failures; {total}; {:.0} s", begun.elapsed().as_secs_f64());
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cluster_replay(seed: u64) -> ExitCode {
+    let (outcome, trace) = cluster::run_traced(seed, &cluster::Plan::default());
+    trace.iter().for_each(|line| println!("{line}"));
+    println!("seed {seed}: {}", outcome.statistics);
+    if outcome.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cluster_rules(seeds: u64) -> ExitCode {
+    for rule in Rule::ALL {
+        match cluster::missed(rule, seeds) {
+            Some((seed, what)) => println!("{rule:?}: seed {seed}: {what}"),
+            None => println!("{rule:?}: not missed in {seeds} seeds"),
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn model() -> ExitCode {

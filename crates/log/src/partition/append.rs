@@ -25,6 +25,24 @@ pub struct Append {
     pub privileged: bool,
 }
 
+/// How a follower appends.
+#[derive(Debug, Clone, Copy)]
+pub struct Replicate {
+    /// The node's time.
+    pub now_ms: TimestampMs,
+    /// When the append counts as confirmed.
+    pub sync: SyncClass,
+    /// It may use the space that is kept for the node's metadata when the disk is full.
+    pub privileged: bool,
+}
+
+/// What of a batch is given to it as it is appended.
+struct Assigned {
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+    log_append_time: bool,
+}
+
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
@@ -54,12 +72,40 @@ impl PartitionLog {
         {
             return Ok(state.duplicate(original));
         }
-        self.refuse_if_full(&append)?;
-        self.append_new(&mut state, batch, producer, append)
+        self.refuse_if_full(append.privileged)?;
+        let assigned = Assigned {
+            base_offset: self.log_end_offset(),
+            leader_epoch: append.leader_epoch,
+            log_append_time: state.config.log_append_time,
+        };
+        self.append_new(&mut state, batch, producer, append, assigned)
     }
 
-    fn refuse_if_full(&self, append: &Append) -> Result<(), AppendError> {
-        if self.shared.is_full() && !append.privileged {
+    /// Appends a batch as a follower: as the leader wrote it, with its offset, epoch and time. What its producer wrote before
+    /// is noted, not asked about: the leader did that. Returns the LSN to wait for.
+    ///
+    /// # Panics
+    /// If the batch begins before the log's end; but the first batch of an empty log may reach over its start.
+    pub fn append_replica(&self, batch: ValidBatch<'_>, replicate: Replicate) -> Result<Lsn, AppendError> {
+        let mut state = self.state.lock();
+        if state.deleted {
+            return Err(AppendError::Deleted);
+        }
+        let (start, end) = (self.log_start_offset(), self.log_end_offset());
+        let (base_offset, last_offset) = (batch.base_offset(), batch.last_offset());
+        let follows = base_offset >= end || (start == end && last_offset >= end);
+        assert!(follows, "offsets {base_offset} to {last_offset} do not follow a log from {start} to {end}");
+        self.refuse_if_full(replicate.privileged)?;
+        let Replicate { now_ms, sync, privileged } = replicate;
+        let leader_epoch = batch.leader_epoch();
+        let append = Append { leader_epoch, now_ms, sync, privileged };
+        let assigned = Assigned { base_offset, leader_epoch, log_append_time: false };
+        let producer = producer_batch(&batch);
+        Ok(self.append_new(&mut state, batch, producer, append, assigned)?.lsn)
+    }
+
+    fn refuse_if_full(&self, privileged: bool) -> Result<(), AppendError> {
+        if self.shared.is_full() && !privileged {
             return Err(AppendError::Full);
         }
         Ok(())
@@ -71,9 +117,9 @@ impl PartitionLog {
         batch: ValidBatch<'_>,
         producer: Option<ProducerBatch>,
         append: Append,
+        assigned: Assigned,
     ) -> Result<Appended, AppendError> {
-        let base_offset = self.log_end_offset();
-        let stamp = state.config.log_append_time;
+        let Assigned { base_offset, leader_epoch, log_append_time: stamp } = assigned;
         let entry = NewEntry {
             kind: EntryKind::Batch,
             log: self.id,
@@ -86,7 +132,7 @@ impl PartitionLog {
         self.mark_dirty(state);
         let reserved = self.shared.wal.reserve(&entry)?;
         let written = self.shared.wal.write(reserved, &entry, batch.bytes(), |bytes| {
-            batch::assign(bytes, base_offset, append.leader_epoch);
+            batch::assign(bytes, base_offset, leader_epoch);
             if stamp {
                 batch::stamp_log_append_time(bytes, append.now_ms);
             }
@@ -101,7 +147,7 @@ impl PartitionLog {
             end_lsn: written.end_lsn,
         };
         state.touched_ms = append.now_ms;
-        self.take_in(state, tail_batch, append.leader_epoch, producer);
+        self.take_in(state, tail_batch, leader_epoch, producer);
         let log_append_time_ms = if stamp { append.now_ms } else { -1 };
         Ok(Appended { base_offset, last_offset, lsn: written.end_lsn, log_append_time_ms, duplicate: false })
     }

@@ -151,11 +151,15 @@ impl Controller {
 
     fn end_incarnation(&self, registration: &BrokerRegistration, records: &mut Vec<Record>) {
         let id = registration.id;
+        // Another disk than the one that was known, whatever its broker says of it: it may have been started before without
+        // being heard, and then it does not look new any more (KIP-858).
+        let same_disk = self.image.broker(id).is_none_or(|known| known.directory_id == registration.directory_id);
+        let restart = if same_disk { registration.restart } else { Restart::Damage };
         let may_lead = |other: BrokerId| if other == id { !registration.fenced } else { self.image.is_active(other) };
         self.edit_partitions(records, |topic, partition, edit| {
             // Where there is no other copy, what this one has is what there is.
-            let is_sole = partition.replicas.len() == 1 && registration.restart != Restart::Damage;
-            edit.restart(id, is_sole || self.keeps_its_end(topic, registration.restart), may_lead);
+            let is_sole = partition.replicas.len() == 1 && restart != Restart::Damage;
+            edit.restart(id, is_sole || self.keeps_its_end(topic, restart), may_lead);
         });
     }
 

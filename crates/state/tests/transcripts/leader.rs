@@ -138,7 +138,7 @@ fn rules(command: &Command) -> Rules {
 fn asked(command: &Command) -> Replicate {
     let end = command.value("end");
     Replicate {
-        ask: 1,
+        ask: command.maybe("ask").unwrap_or(1),
         broker_id: command.value("from"),
         broker_epoch: command.maybe("broker").unwrap_or(1),
         leader_epoch: command.value("epoch"),

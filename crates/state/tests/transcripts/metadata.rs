@@ -70,7 +70,7 @@ impl Session {
         let registration = BrokerRegistration {
             id,
             incarnation_id: [command.value("incarnation"); 16],
-            directory_id: [id as u8; 16],
+            directory_id: [command.maybe("disk").unwrap_or(id as u8); 16],
             endpoints: vec![endpoint],
             rack: command.maybe("rack"),
             restart: match () {

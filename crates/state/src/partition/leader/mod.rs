@@ -262,6 +262,11 @@ impl Leader {
         core::iter::once(self.broker_id).chain(followers)
     }
 
+    /// All other replicas.
+    pub fn followers(&self) -> impl Iterator<Item = BrokerId> {
+        self.followers.iter().map(|replica| replica.broker_id)
+    }
+
     /// Everyone who is in sync, or may be so before this leader hears of it: a set that is to grow counts at once, one
     /// that is to shrink only when that is agreed.
     pub fn maximal_in_sync(&self) -> impl Iterator<Item = BrokerId> {

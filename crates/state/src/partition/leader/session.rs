@@ -29,6 +29,8 @@ impl Confirmed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Session {
     pub(super) id: SessionId,
+    /// The question that it was opened upon.
+    ask: u32,
     /// Of the incarnation that asked: only it may be proposed for the in-sync set (KIP-903).
     pub(super) broker_epoch: i64,
     /// One past the last record that was sent.
@@ -103,6 +105,10 @@ impl Leader {
         if asked.leader_epoch > self.leader_epoch || self.follower(asked.broker_id).is_none() {
             return Some(Verdict::UnknownEpoch);
         }
+        if self.has_answered_later(asked) {
+            // Nobody waits for the answer: an earlier connection is read behind a later one.
+            return Some(Verdict::UnknownEpoch);
+        }
         if asked.log_end_offset < self.log_start_offset {
             return Some(Verdict::OutOfRange { log_start_offset: self.log_start_offset });
         }
@@ -122,13 +128,18 @@ impl Leader {
         diverged.then_some(Verdict::Diverged { epoch: end.epoch, end_offset: end.end_offset })
     }
 
+    fn has_answered_later(&self, asked: &Replicate) -> bool {
+        let session = self.follower(asked.broker_id).and_then(|replica| replica.session);
+        session.is_some_and(|session| (session.broker_epoch, session.ask) > (asked.broker_epoch, asked.ask))
+    }
+
     /// An accepted question is itself the first confirmation, and the only one that may lie before an earlier one: the
     /// follower may have lost what it only had in memory.
     fn open(&mut self, asked: &Replicate, now_ms: TimestampMs, effects: &mut Effects) -> Verdict {
         self.end_session(asked.broker_id, effects);
         self.sessions_opened += 1;
         let id = SessionId { leader_epoch: self.leader_epoch, number: self.sessions_opened };
-        let session = Session { id, broker_epoch: asked.broker_epoch, sent_end_offset: asked.log_end_offset };
+        let session = Session { id, ask: asked.ask, broker_epoch: asked.broker_epoch, sent_end_offset: asked.log_end_offset };
         let log_end_offset = self.log_end_offset;
         let replica = self.follower_mut(asked.broker_id).expect("looked at in `refuse`");
         replica.session = Some(session);
