@@ -372,6 +372,11 @@ impl Shared {
         self.unsettled.fetch_sub(count, Ordering::Relaxed);
     }
 
+    /// A failed sync, whatever the reason: the system forgets what it could not write, so the next one would succeed without it.
+    pub(crate) fn sync_error(&self, path: &Path, error: &io::Error) -> UpkeepError {
+        self.wal.stop(Fatal::io("syncing", path, error)).into()
+    }
+
     /// A failed write: full disks pass, everything else stops the storage.
     pub(crate) fn upkeep_error(&self, doing: &str, path: &Path, error: io::Error) -> UpkeepError {
         match UpkeepError::of(doing, path, &error) {

@@ -39,6 +39,8 @@ pub struct Faults {
     pub cut_at: Option<u64>,
     /// The first sync from this operation on fails.
     pub fail_sync_at: Option<u64>,
+    /// What that sync says, by the system's number; an input/output error (5) unless told otherwise.
+    pub sync_error: Option<i32>,
     /// Bytes that fit.
     pub capacity: Option<u64>,
 }
@@ -410,7 +412,7 @@ impl Platters {
         }
         if self.faults.fail_sync_at.is_some_and(|at| self.operations >= at) {
             self.faults.fail_sync_at = None;
-            return Err(io::Error::from_raw_os_error(5));
+            return Err(io::Error::from_raw_os_error(self.faults.sync_error.unwrap_or(5)));
         }
         Ok(())
     }

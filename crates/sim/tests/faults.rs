@@ -98,6 +98,38 @@ fn a_failed_sync_stops_the_storage_and_is_never_tried_again() {
 }
 
 #[test]
+fn a_segment_whose_sync_finds_the_disk_full_is_not_synced_again() {
+    const ENOSPC: i32 = 28;
+    let disk = new_disk();
+    let storage = filled(&disk, 30);
+    // What is in the write-ahead log already, so that the next syncs are those of the segments.
+    storage.commit().unwrap();
+    let mut stopped = 0;
+    for after in 0..12 {
+        let fork = disk.restart(Stop::Kill);
+        let (storage, _) = open(&fork).unwrap();
+        fork.set_faults(Faults { fail_sync_at: Some(fork.operations() + after), sync_error: Some(ENOSPC), ..Faults::default() });
+        match storage.upkeep(1_000, true) {
+            Err(UpkeepError::Fatal(fatal)) if fatal.to_string().contains("/topics/") => {
+                let operations = fork.operations();
+                assert_eq!(storage.upkeep(2_000, true).unwrap_err(), UpkeepError::Fatal(fatal));
+                assert_eq!(fork.operations(), operations, "it was tried again");
+                stopped += 1;
+            }
+            Err(UpkeepError::Full) => {
+                // Another file's: whatever was not synced is written again. Nothing may be missing after a power cut.
+                let _ = storage.upkeep(2_000, true);
+                drop(storage);
+                let (storage, _) = open(&fork.restart(Stop::PowerCut)).unwrap();
+                assert_eq!(storage.log(log_id(0)).unwrap().log_end_offset(), 30);
+            }
+            _ => {}
+        }
+    }
+    assert!(stopped > 0, "no sync of a segment failed");
+}
+
+#[test]
 fn a_full_disk_refuses_records_until_there_is_space() {
     let disk = new_disk();
     let storage = filled(&disk, 3);

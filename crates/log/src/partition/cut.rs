@@ -108,7 +108,7 @@ impl PartitionLog {
         }
         if !removed.is_empty() {
             let directory = self.directory();
-            disk.sync_directory(&directory).map_err(|error| self.shared.upkeep_error("syncing", &directory, error))?;
+            disk.sync_directory(&directory).map_err(|error| self.shared.sync_error(&directory, &error))?;
         }
         Ok(())
     }

@@ -279,13 +279,13 @@ pub(crate) fn sync_captured<'a>(captured: impl Iterator<Item = &'a Captured> + C
     let disk = shared.disk.as_ref();
     let segments: Vec<_> = captured.clone().flat_map(|captured| &captured.segments).collect();
     let synced = disk.for_each(segments.len(), &|index| segments[index].sync(disk));
-    synced.map_err(|(index, error)| shared.upkeep_error("syncing", segments[index].path(), error))?;
+    synced.map_err(|(index, error)| shared.sync_error(segments[index].path(), &error))?;
     let mut directories: Vec<_> = captured.filter_map(|captured| captured.directory.clone()).collect();
     for _partition_topic_all in 0..3 {
         directories.sort_unstable();
         directories.dedup();
         let synced = disk.for_each(directories.len(), &|index| disk.sync_directory(&directories[index]));
-        synced.map_err(|(index, error)| shared.upkeep_error("syncing", &directories[index], error))?;
+        synced.map_err(|(index, error)| shared.sync_error(&directories[index], &error))?;
         directories.iter_mut().for_each(|directory| {
             directory.pop();
         });
