@@ -191,6 +191,32 @@ fn an_idle_node_closes_the_files_of_its_logs() {
     assert_eq!((descriptors_below(&path), storage.pressure().dirty), (idle, false));
 }
 
+#[test]
+fn damage_in_a_large_group_is_no_torn_tail() {
+    for count in [10, 40] {
+        let directory = tempfile::tempdir().unwrap();
+        let (storage, _) = open(directory.path());
+        let log = storage.create(LOG, LogConfig::default()).unwrap();
+        // Some 20 MB that wait for one commit, and a little that shows that they were durable.
+        for _ in 0..count {
+            log.append(batch(&[&"x".repeat(500_000)]).as_valid(), at(1)).unwrap();
+        }
+        storage.commit().unwrap();
+        log.append(batch(&["after"]).as_valid(), at(2)).unwrap();
+        storage.commit().unwrap();
+        drop((log, storage));
+        let wal = std::fs::read_dir(directory.path().join("wal")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = wal.filter(|path| path.extension() == Some("wal".as_ref())).collect();
+        files.sort();
+        let mut bytes = std::fs::read(&files[0]).unwrap();
+        let record = bytes.windows(64).position(|window| window == [b'x'; 64]).unwrap();
+        bytes[record] ^= 1;
+        std::fs::write(&files[0], &bytes).unwrap();
+        let opened = Storage::open(Arc::new(RealDisk), StorageOptions::new(directory.path()), 0);
+        assert!(opened.is_err(), "{count} batches: damage was taken for a torn tail");
+    }
+}
+
 /// Sets the version in the headers of all files of the write-ahead log.
 fn set_wal_version(directory: &std::path::Path, version: u32) {
     for entry in std::fs::read_dir(directory.join("wal")).unwrap() {

@@ -10,6 +10,10 @@ use super::{PlacedBlock, SyncClass, Wal};
 use crate::chunk::ChunkSlice;
 use crate::errors::Fatal;
 
+/// Bytes of one write, a single block apart. All its blocks are written at once, so none can say of another that it was durable; those of the next
+/// write do, and recovery looks for them no further than twice this (`PROOF_SEARCH_BYTES` in `recover.rs`).
+const GROUP_BYTES_MAX: u64 = 8 << 20;
+
 /// What a call of [`Wal::commit`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
@@ -85,17 +89,19 @@ impl Wal {
 
     fn commit_as(&self, writer: &mut Writer, sync: bool) -> Result<Commit, Fatal> {
         self.check()?;
-        let blocks = self.take_blocks();
+        let mut blocks = self.take_blocks();
         if blocks.is_empty() && !(sync && writer.unsynced) {
             return Ok(Commit::Idle);
         }
-        let outgoing = self.finish(blocks);
-        let mut rest = outgoing.as_slice();
-        while let Some(first) = rest.first() {
-            let count = rest.iter().take_while(|block| Arc::ptr_eq(&block.file, &first.file)).count();
-            let (group, later) = rest.split_at(count);
-            self.write_group(writer, group, sync)?;
-            rest = later;
+        while !blocks.is_empty() {
+            let outgoing = self.finish(take_front(&mut blocks));
+            let mut rest = outgoing.as_slice();
+            while let Some(first) = rest.first() {
+                let count = rest.iter().take_while(|block| Arc::ptr_eq(&block.file, &first.file)).count();
+                let (group, later) = rest.split_at(count);
+                self.write_group(writer, group, sync)?;
+                rest = later;
+            }
         }
         if sync {
             self.sync_writer(writer)?;
@@ -185,6 +191,19 @@ impl PlacedBlock {
             class: self.class,
         }
     }
+}
+
+/// The first blocks, as many as one write takes.
+fn take_front(blocks: &mut Vec<PlacedBlock>) -> Vec<PlacedBlock> {
+    let mut bytes = 0;
+    let fits = |block: &&PlacedBlock| {
+        let is_first = bytes == 0;
+        bytes += u64::from(block.payload_bytes);
+        is_first || bytes <= GROUP_BYTES_MAX
+    };
+    let count = blocks.iter().take_while(fits).count();
+    let later = blocks.split_off(count);
+    std::mem::replace(blocks, later)
 }
 
 /// Blocks that lie one after another in memory too are written as one buffer.
