@@ -549,12 +549,17 @@ impl<'a> Connection<'a> {
     }
 
     async fn take(&mut self, share: fn(&mut Self) -> &mut Share<'a>, bytes: usize) -> Result<(), Closed> {
+        if share(self).try_resize(bytes) {
+            return Ok(());
+        }
         let deadline = Instant::now() + MEMORY_WAIT;
+        let node = Arc::clone(&self.reactor.node);
+        let _need = node.request_memory.needs(bytes - share(self).bytes());
         while !share(self).try_resize(bytes) {
             if Instant::now() > deadline {
                 return Err(Closed::NoMemory);
             }
-            self.reactor.node.request_memory.ask_for_room();
+            node.request_memory.ask_for_room();
             let stops = tokio::select! {
                 () = tokio::time::sleep(MEMORY_POLL) => false,
                 _ = self.stopping.wait_for(|stopping| *stopping) => true,
@@ -576,12 +581,12 @@ enum Woken {
 
 /// Returns when somebody needs what `share` holds, and its connection has stood still since `began` for too long.
 async fn wanted_back(share: &Share<'_>, began: Instant) {
-    if share.is_empty() {
+    if share.bytes() == 0 {
         return std::future::pending().await;
     }
     loop {
         share.memory().is_wanted().await;
-        if began.elapsed() >= STANDSTILL_MAX {
+        if began.elapsed() >= STANDSTILL_MAX && share.gives_up() {
             return;
         }
     }
