@@ -38,7 +38,7 @@ const TURN: Duration = Duration::from_millis(1);
 /// After a read of so much, the peer is taken to be sending still: one more look costs little, and what it finds shares a
 /// commit with what is there already.
 const STREAMING_BYTES: usize = 32 << 10;
-/// What one connection reads at most before a commit.
+/// What one connection reads at most before it looks for answers that may leave. It may go on after that: see `give_way`.
 const TURN_BYTES: usize = 512 << 10;
 /// How long a large request may wait for memory before its connection is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 //! The ordinary buffers of the reactors are not counted: they are few. What is counted is growth, that
 //! is, bytes that a peer really sent for one large request. A peer that finds no room waits a little
 //! and is closed then; nobody else notices. While it waits, those who stopped in the middle of a request
-//! or of an answer are asked for what they hold, the one that has stood still longest first.
+//! or of an answer give up what they hold, as many as it takes.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
