@@ -31,8 +31,87 @@ pub struct Config {
     pub request_memory_bytes: usize,
     /// Threads that serve sockets; 0 for one per core.
     pub reactors: usize,
+    /// The cluster that this node is part of; none for a node on its own.
+    pub cluster: Option<ClusterConfig>,
     /// Settings by Kafka's own names, checked: what DescribeConfigs answers and topics inherit.
     pub kafka: BTreeMap<String, String>,
+}
+
+/// A cluster, as the file of one of its nodes describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Every node that the cluster is founded with, this one among them, by ascending number.
+    pub peers: Vec<Peer>,
+    /// Where this node listens for the records of leaders.
+    pub wal_listen: SocketAddr,
+    /// Where this node listens for the metadata's Raft group and for other nodes' requests.
+    pub raft_listen: SocketAddr,
+    /// Where this node stands, by the operator's own names (KIP-36).
+    pub rack: Option<String>,
+    /// A follower of the metadata that hears nothing of its leader for one to two times this would be leader.
+    pub election_timeout_ms: u64,
+    /// The metadata leader's words come at least this often.
+    pub heartbeat_interval_ms: u64,
+    /// A broker that the metadata leader has not heard for this long is fenced: others lead its partitions.
+    pub session_timeout_ms: u64,
+    /// A snapshot of the metadata is due when its log has grown by this many bytes.
+    pub snapshot_max_log_bytes: u64,
+    /// But not before it has grown by this many entries.
+    pub snapshot_min_interval_entries: u64,
+    /// A request to another node that takes longer has failed.
+    pub rpc_timeout_ms: u64,
+    /// A follower that has not had everything for this long leaves the in-sync set.
+    pub replica_lag_max_ms: u64,
+    /// Whether a node that stops hands the metadata's leadership over first.
+    pub enable_leadership_transfer: bool,
+    /// How long it waits for that.
+    pub leadership_transfer_timeout_ms: u64,
+    /// Changes arrive as events; this often it is looked whether one was missed.
+    pub discovery_interval_ms: u64,
+}
+
+/// A node of the cluster, as others reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its number.
+    pub id: i32,
+    /// For Kafka clients.
+    pub kafka: HostPort,
+    /// For the records of leaders.
+    pub wal: HostPort,
+    /// For the metadata's Raft group and requests between nodes.
+    pub raft: HostPort,
+}
+
+/// An address by name; resolved whenever it is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name or an IP address; IPv6 without brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+impl ClusterConfig {
+    /// With everything that a file may leave out.
+    pub fn new(peers: Vec<Peer>, wal_listen: SocketAddr, raft_listen: SocketAddr) -> Self {
+        ClusterConfig {
+            peers,
+            wal_listen,
+            raft_listen,
+            rack: None,
+            election_timeout_ms: 1000,
+            heartbeat_interval_ms: 100,
+            session_timeout_ms: 3000,
+            snapshot_max_log_bytes: 64 << 20,
+            snapshot_min_interval_entries: 10_000,
+            rpc_timeout_ms: 5000,
+            replica_lag_max_ms: 10_000,
+            enable_leadership_transfer: true,
+            leadership_transfer_timeout_ms: 5000,
+            discovery_interval_ms: 10_000,
+        }
+    }
 }
 
 /// How a client learns where this node is.
@@ -76,6 +155,7 @@ impl Default for Config {
             connections_max: 20_000,
             request_memory_bytes: 512 << 20,
             reactors: 0,
+            cluster: None,
             kafka: BTreeMap::new(),
         }
     }

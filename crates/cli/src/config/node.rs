@@ -35,6 +35,7 @@ pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>, resol
         connections_max: number(settings.integer(&schema::MAX_CONNECTIONS)),
         request_memory_bytes: number(settings.bytes(&schema::REQUEST_MEMORY)),
         reactors: number(settings.integer(&schema::THREADS)),
+        cluster: None,
         kafka: kafka(settings),
     }
 }
