@@ -30,6 +30,7 @@ mod index;
 mod materialise;
 mod read;
 mod recover;
+mod reset;
 mod retain;
 mod segment;
 mod time;

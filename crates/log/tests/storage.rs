@@ -66,6 +66,56 @@ fn a_follower_holds_the_bytes_of_its_leader() {
     assert_eq!((log.epochs(), log.epoch_at(1), log.epoch_at(2)), (epochs, Some(5), Some(9)));
 }
 
+/// Before its end, behind it, and before its start; with files, and without.
+#[test]
+fn a_log_that_was_reset_goes_on_elsewhere_also_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    for (offset, with_files) in [(1, false), (500, true), (700, false), (3, true)] {
+        let (storage, _) = open(directory.path());
+        let log = storage.create(LOG, LogConfig::default()).unwrap();
+        log.append(batch(&["a", "b"]).as_valid(), at(1)).unwrap();
+        if with_files {
+            storage.upkeep(2, true).unwrap();
+        }
+        log.append(batch(&["c"]).as_valid(), at(2)).unwrap();
+        log.reset_to(offset).unwrap();
+        let is_reset = |log: &PartitionLog| {
+            assert_eq!((log.log_start_offset(), log.log_end_offset(), log.high_watermark()), (offset, offset, offset));
+            assert_eq!((log.last_epoch(), log.size_bytes(), all_bytes(log).len()), (None, 0, 0), "at {offset}");
+        };
+        is_reset(&log);
+        drop((log, storage));
+        let (storage, _) = open(directory.path());
+        is_reset(&storage.log(LOG).unwrap());
+    }
+}
+
+/// KAFKA-6975: the leader's log begins within a batch.
+#[test]
+fn the_first_batch_behind_a_reset_may_begin_before_it() {
+    let (leader, follower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = {
+        let log = open(leader.path()).0.create(LOG, LogConfig::default()).unwrap();
+        log.append(batch(&["a", "b", "c"]).as_valid(), at(1)).unwrap();
+        all_bytes(&log)
+    };
+    let replicate = Replicate { now_ms: 77, sync: SyncClass::Commit, privileged: false };
+    for with_files in [false, true] {
+        let (storage, _) = open(follower.path());
+        let log = storage.create(LOG, LogConfig::default()).unwrap();
+        log.reset_to(1).unwrap();
+        log.append_replica(batch::batches(&bytes).next().unwrap().unwrap().verify().unwrap(), replicate).unwrap();
+        storage.commit().unwrap();
+        if with_files {
+            storage.upkeep(2, true).unwrap();
+        }
+        drop((log, storage));
+        let log = open(follower.path()).0.log(LOG).unwrap();
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (1, 3), "with files: {with_files}");
+        assert!(all_bytes(&log) == bytes);
+    }
+}
+
 fn open(directory: &std::path::Path) -> (Arc<Storage>, Recovered) {
     let mut options = StorageOptions::new(directory);
     options.disk_reserve_bytes = 0;

@@ -130,24 +130,32 @@ impl PartitionLog {
     /// Cuts again where the log was cut before the crash.
     pub(super) fn replay_truncate(&self, state: &mut State, entry: &ReplayedEntry, end_lsn: Lsn) -> Result<(), StorageError> {
         let (start, end) = (self.log_start_offset(), self.log_end_offset());
-        let cut = Cut::decode(&entry.payload).filter(|cut| (start..=end).contains(&cut.offset));
-        let cut = cut.ok_or_else(|| self.contradiction(entry, format!("a cut within {start}..={end} was expected")))?;
-        let failed = |error: ReadError| match error {
-            ReadError::Io { path, source } => StorageError::Io { doing: "truncating", path, source },
-            ReadError::Corrupt { path, position, what } => StorageError::Damaged { path, position, what },
-            other => StorageError::Damaged { path: self.directory(), position: 0, what: other.to_string() },
-        };
-        if cut.base == NOTHING || cut.offset < state.segments_end {
-            self.open_for_cut(state).map_err(failed)?;
+        let cut = Cut::decode(&entry.payload);
+        if let Some(reset) = cut.filter(|cut| cut.base == RESET && (0..Offset::MAX).contains(&cut.offset)) {
+            return self.replay_reset(state, reset.offset, end_lsn);
         }
-        let removed = self.apply_cut(state, cut, 0, end_lsn).map_err(failed)?;
+        let cut = cut.filter(|cut| (start..=end).contains(&cut.offset));
+        let cut = cut.ok_or_else(|| self.contradiction(entry, format!("a cut within {start}..={end} was expected")))?;
+        if cut.base == NOTHING || cut.offset < state.segments_end {
+            self.open_for_cut(state).map_err(|error| self.unreadable(error))?;
+        }
+        let removed = self.apply_cut(state, cut, 0, end_lsn).map_err(|error| self.unreadable(error))?;
         removed.iter().try_for_each(|segment| {
             segment.remove(self.shared.disk.as_ref()).map_err(StorageError::io("removing", segment.path()))
         })
     }
 
+    /// What is to be cut again cannot be read.
+    pub(super) fn unreadable(&self, error: ReadError) -> StorageError {
+        match error {
+            ReadError::Io { path, source } => StorageError::Io { doing: "truncating", path, source },
+            ReadError::Corrupt { path, position, what } => StorageError::Damaged { path, position, what },
+            other => StorageError::Damaged { path: self.directory(), position: 0, what: other.to_string() },
+        }
+    }
+
     /// Finds the segments that are still there: some may be gone already, as they were to go.
-    fn open_for_cut(&self, state: &mut State) -> Result<(), ReadError> {
+    pub(super) fn open_for_cut(&self, state: &mut State) -> Result<(), ReadError> {
         if state.opened.is_none() {
             let directory = self.directory();
             let bases = self.segment_bases().map_err(|source| ReadError::Io { path: directory.clone(), source })?;
@@ -329,7 +337,7 @@ impl PartitionLog {
     }
 
     /// Writes one of the log's own decisions, with the space that is kept for such.
-    fn log_decision(&self, state: &mut State, kind: EntryKind, payload: &[u8]) -> Result<Lsn, ReserveError> {
+    pub(super) fn log_decision(&self, state: &mut State, kind: EntryKind, payload: &[u8]) -> Result<Lsn, ReserveError> {
         self.mark_dirty(state);
         let entry = NewEntry {
             kind,
@@ -353,24 +361,26 @@ impl PartitionLog {
         Ok((self.log_start_offset(), self.log_end_offset()))
     }
 
-    fn stop(&self, doing: &str, segment: &Segment, error: &std::io::Error) -> Fatal {
+    pub(super) fn stop(&self, doing: &str, segment: &Segment, error: &std::io::Error) -> Fatal {
         self.shared.wal.stop(Fatal::io(doing, segment.path(), error))
     }
 }
 
 /// Where a log was cut: the payload of its entry, all of which the entry's checksum covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cut {
+pub(super) struct Cut {
     /// The log's new end.
-    offset: Offset,
-    /// The segment that holds the new end, −1 if that is only in the tail, or [`NOTHING`].
-    base: Offset,
+    pub(super) offset: Offset,
+    /// The segment that holds the new end, −1 if that is only in the tail, [`NOTHING`], or [`RESET`].
+    pub(super) base: Offset,
     /// Where in it the new end lies.
-    position: u32,
+    pub(super) position: u32,
 }
 
 /// In place of a base offset: no batch is left.
 const NOTHING: Offset = -2;
+/// In place of a base offset: no batch is left, and the log begins at its new end too, wherever it was.
+pub(super) const RESET: Offset = -3;
 
 impl Cut {
     /// A batch that began before the log's start goes whole, and leaves a gap: what is before it goes too, as nobody
@@ -379,7 +389,7 @@ impl Cut {
         if self.offset >= log_start { self } else { Cut { offset: log_start, base: NOTHING, position: 0 } }
     }
 
-    fn encode(self) -> [u8; 20] {
+    pub(super) fn encode(self) -> [u8; 20] {
         let mut bytes = [0; 20];
         bytes[0..8].copy_from_slice(&self.offset.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.base.to_le_bytes());

@@ -120,8 +120,10 @@ impl PartitionLog {
 
     fn replay_batch(&self, state: &mut State, entry: ReplayedEntry, end_lsn: u64) -> Result<(), StorageError> {
         let batch = BatchView::parse(&entry.payload).map_err(|error| self.contradiction(&entry, error.to_string()))?;
-        let end = self.log_end_offset();
-        if batch.base_offset() != end || batch.last_offset() == Offset::MAX {
+        let (start, end) = (self.log_start_offset(), self.log_end_offset());
+        // The first batch of a log that was reset may begin before it (KAFKA-6975).
+        let straddles = start == end && (batch.base_offset()..=batch.last_offset()).contains(&start);
+        if !(batch.base_offset() == end || straddles) || batch.last_offset() == Offset::MAX {
             let found = format!("{} to {}", batch.base_offset(), batch.last_offset());
             return Err(self.contradiction(&entry, format!("a batch with offsets from {end} on was expected, {found} found")));
         }

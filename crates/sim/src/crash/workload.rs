@@ -78,7 +78,8 @@ impl<'a> Workload<'a> {
             74..78 => self.upkeep(true),
             78..81 => self.sync_written(),
             81..84 => self.advance_log_start(),
-            84..87 => self.truncate(),
+            84..86 => self.truncate(),
+            86..87 => self.reset(),
             87..88 => self.delete(),
             88..90 => self.retention(),
             _ => self.read(),
@@ -239,6 +240,30 @@ impl<'a> Workload<'a> {
             Err(CutError::Full) if self.may_be_full => Ok(()),
             Err(CutError::Fatal(_)) => Err(Stopped::Fatal),
             Err(error) => self.wrong_unless_stopped(format!("truncate: {error}")),
+        }
+    }
+
+    fn reset(&mut self) -> Step {
+        let log = self.log()?;
+        let before = self.view(&log)?;
+        if before.batches.is_empty() || !self.random.chance(40) {
+            return Ok(());
+        }
+        // Before its start, within it, or behind its end.
+        let offset = self.random.below(before.log_end as u64 + 20) as i64;
+        let lsn_before = self.storage.appended_lsn();
+        let done = log.reset_to(offset);
+        let lsn = self.storage.appended_lsn();
+        self.note(|| format!("reset {} to {offset} → {done:?}", log.id()));
+        if lsn > lsn_before {
+            let after = LogView { log_start: offset, log_end: offset, ..LogView::empty() };
+            self.model.decide(log.id(), lsn, lsn, Some(after));
+        }
+        match done {
+            Ok(()) => Ok(()),
+            Err(CutError::Full) if self.may_be_full => Ok(()),
+            Err(CutError::Fatal(_)) => Err(Stopped::Fatal),
+            Err(error) => self.wrong_unless_stopped(format!("reset: {error}")),
         }
     }
 
