@@ -73,7 +73,8 @@ const VALUES: &[&str] = &[
 /// Text that means something to the reader: tables, old names, what belongs elsewhere.
 const LINES: &[&str] = &[
     "[node]", "[node.addresses]", "[node.advertise]", "[kafka]", "[cluster]", "[[peers]]", "[wal]", "[storage]", "[log]", "# x", "\t",
-    "enabled = true", "\"a.b\".c = 1", "bootstrap.servers = \"x\"", "a.b.c.d = 1", "\u{feff}", "\r", "= 1", "x", "\"", "'''",
+    "id = 1\nkafka = \"a:1\"\nwal = \"a:2\"\nraft = \"a:3\"", "peers = [{ id = 2, kafka = \"b:1\", wal = \"b:2\", raft = \"b:3\" }]",
+    "[raft]", "[replication]", "[cluster.discovery]", "replication_factor = 1", "enabled = true", "\"a.b\".c = 1", "bootstrap.servers = \"x\"", "a.b.c.d = 1", "\u{feff}", "\r", "= 1", "x", "\"", "'''",
 ];
 
 /// Adds, repeats, moves or drops lines, or changes bytes anywhere.

@@ -58,6 +58,12 @@ pub struct ClusterConfig {
     pub snapshot_max_log_bytes: u64,
     /// But not before it has grown by this many entries.
     pub snapshot_min_interval_entries: u64,
+    /// How a snapshot of the metadata is compressed.
+    pub snapshot_compression: SnapshotCompression,
+    /// Messages to one follower of the metadata that may be on their way unanswered.
+    pub max_inflight_messages: usize,
+    /// Bytes of entries in one of them, unless one entry alone has more.
+    pub max_append_entries_bytes: u64,
     /// A request to another node that takes longer has failed.
     pub rpc_timeout_ms: u64,
     /// A follower that has not had everything for this long leaves the in-sync set.
@@ -68,6 +74,15 @@ pub struct ClusterConfig {
     pub leadership_transfer_timeout_ms: u64,
     /// Changes arrive as events; this often it is looked whether one was missed.
     pub discovery_interval_ms: u64,
+}
+
+/// How a snapshot of the metadata is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotCompression {
+    /// Not at all.
+    None,
+    /// Zstandard.
+    Zstd,
 }
 
 /// A node of the cluster, as others reach it.
@@ -105,6 +120,9 @@ impl ClusterConfig {
             session_timeout_ms: 3000,
             snapshot_max_log_bytes: 64 << 20,
             snapshot_min_interval_entries: 10_000,
+            snapshot_compression: SnapshotCompression::Zstd,
+            max_inflight_messages: 256,
+            max_append_entries_bytes: 1 << 20,
             rpc_timeout_ms: 5000,
             replica_lag_max_ms: 10_000,
             enable_leadership_transfer: true,

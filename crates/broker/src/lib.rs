@@ -22,6 +22,6 @@ mod start;
 mod testing;
 mod upkeep;
 
-pub use config::{Advertise, ClusterConfig, Config, HostPort, Peer, SyncPolicy};
+pub use config::{Advertise, ClusterConfig, Config, HostPort, Peer, SnapshotCompression, SyncPolicy};
 pub use metadata::LoadError;
 pub use start::{Ready, RunError, StartError, run};

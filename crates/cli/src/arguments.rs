@@ -21,7 +21,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a server. Needs no argument: a single node on 0.0.0.0:9092 with its data in ./data
+    /// Start a server, a single node or a node of a cluster. Needs no argument: a single node on 0.0.0.0:9092 with its
+    /// data in ./data
     Start(NodeArguments),
     /// Check the configuration, show it, or list the variables it may come from
     #[command(subcommand)]

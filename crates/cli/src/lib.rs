@@ -31,8 +31,8 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => bench::run(&command),
         Command::Version { output } => version::print(output.output),
         Command::Completions { shell } => completions(shell),
-        Command::Cluster(_) => refuse::cluster("cluster"),
-        Command::RaftCluster(_) => refuse::cluster("raft-cluster"),
+        Command::Cluster(_) => refuse::cluster(),
+        Command::RaftCluster(_) => refuse::raft_cluster(),
         Command::Ingest(_) => refuse::gone("ingest"),
         Command::All(_) => refuse::gone("all"),
     };

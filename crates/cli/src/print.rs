@@ -1,15 +1,17 @@
 //! Output: tables with upper-case headers and two-space gutters, JSON as one document, YAML of the same; problems on
 //! standard error.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::arguments::Output;
+use crate::config::peers::{self, Listed, Peer, SERVICES};
 use crate::config::problem::{Problem, Severity};
 use crate::config::schema::{KEYS, Key};
 use crate::config::settings::{Origin, Settings};
-use crate::config::value::Value;
+use crate::config::value::{Address, Value};
 use crate::config::{Loaded, variable_names};
 use crate::exit::Exit;
 
@@ -48,18 +50,22 @@ pub(crate) fn settings(settings: &Settings, origin: bool, output: Output) -> Exi
     if output == Output::Table {
         let mut header = vec!["KEY", "VALUE"];
         header.extend(origin.then_some("ORIGIN"));
-        let rows = KEYS.iter().map(|key| {
+        let keys = KEYS.iter().map(|key| {
             let entry = settings.entry(key);
             let mut row = vec![key.toml_path(), value_text(key, entry.value.as_ref())];
             row.extend(origin.then(|| entry.origin.to_string()));
             row
         });
-        table(&header, rows.collect());
+        let peers = settings.peers.iter().flatten().flat_map(|peer| peer_rows(peer, origin));
+        table(&header, keys.chain(peers).collect());
         return Exit::Done;
     }
     let mut root = Map::new();
     for key in KEYS {
         table_of(&mut root, key.table).insert(key.name.to_owned(), setting_json(settings, key, origin));
+    }
+    if let Some(peers) = &settings.peers {
+        root.insert(peers::TABLE.to_owned(), peers.iter().map(|peer| peer_json(peer, origin)).collect());
     }
     document(&Json::Object(root), output);
     Exit::Done
@@ -71,6 +77,30 @@ fn table_of<'a>(root: &'a mut Map<String, Json>, table: &str) -> &'a mut Map<Str
         let inner = object.entry(name).or_insert_with(|| json!({}));
         inner.as_object_mut().expect("no key has the name of a table")
     })
+}
+
+/// A row for each address of a node, which is named by its number.
+fn peer_rows(peer: &Peer, origin: bool) -> Vec<Vec<String>> {
+    let id = peer.id.as_ref().map(|id| id.value).unwrap_or_default();
+    let row = |service: &str, address: &Listed<Address>| {
+        let mut row = vec![format!("{}[{id}].{service}", peers::TABLE), address.value.to_string()];
+        row.extend(origin.then(|| address.origin.to_string()));
+        row
+    };
+    SERVICES.iter().zip(&peer.addresses).filter_map(|(service, address)| Some(row(service, address.as_ref()?))).collect()
+}
+
+fn peer_json(peer: &Peer, origin: bool) -> Json {
+    let mut object = Map::new();
+    let id = peer.id.iter().map(|id| (peers::ID.name, json!(id.value), &id.origin));
+    let addresses = SERVICES.iter().zip(&peer.addresses).filter_map(|(service, address)| {
+        let address = address.as_ref()?;
+        Some((*service, json!(address.value.to_string()), &address.origin))
+    });
+    for (name, value, place) in id.chain(addresses) {
+        object.insert(name.to_owned(), if origin { with_origin(value, place) } else { value });
+    }
+    Json::Object(object)
 }
 
 fn value_text(key: &Key, value: Option<&Value>) -> String {
@@ -88,10 +118,11 @@ fn setting_json(settings: &Settings, key: &Key, origin: bool) -> Json {
         Some(Value::Integer(number)) => json!(number),
         Some(other) => json!(other.to_string()),
     };
-    if !origin {
-        return value;
-    }
-    let (layer, place) = match &entry.origin {
+    if origin { with_origin(value, &entry.origin) } else { value }
+}
+
+fn with_origin(value: Json, origin: &Origin) -> Json {
+    let (layer, place) = match origin {
         Origin::Default => ("default", Json::Null),
         Origin::File { file, line } => ("file", json!(format!("{file}:{line}"))),
         Origin::Variable(name) => ("env", json!(name)),
@@ -103,13 +134,14 @@ fn setting_json(settings: &Settings, key: &Key, origin: bool) -> Json {
 /// Every variable that is read.
 pub(crate) fn variables(output: Output) -> Exit {
     let names = variable_names();
-    let about = |key: Option<&'static Key>| match key {
+    let about = |name: &str, key: Option<&'static Key>| match key {
         Some(key) => (key.toml_path(), key.default.unwrap_or("-").to_owned()),
+        None if name == peers::VARIABLE => ("[[peers]]".to_owned(), "-".to_owned()),
         None => ("(the configuration file)".to_owned(), "-".to_owned()),
     };
     if output == Output::Table {
         let rows = names.iter().map(|(name, key)| {
-            let (path, default) = about(*key);
+            let (path, default) = about(name, *key);
             vec![name.clone(), path, default]
         });
         table(&["VARIABLE", "KEY", "DEFAULT"], rows.collect());
@@ -130,8 +162,8 @@ pub(crate) fn variables(output: Output) -> Exit {
 
 /// Where the configuration came from, in a few words.
 pub(crate) fn source(loaded: &Loaded) -> String {
-    let from =
-        |wanted: fn(&Origin) -> bool| KEYS.iter().filter(|key| wanted(&loaded.settings.entry(key).origin)).count();
+    let origins: BTreeSet<&Origin> = KEYS.iter().map(|key| &loaded.settings.entry(key).origin).collect();
+    let from = |wanted: fn(&Origin) -> bool| origins.iter().filter(|origin| wanted(origin)).count();
     let mut parts: Vec<String> = loaded.file.iter().map(|path| format!("file {}", path.display())).collect();
     for (count, one, many) in [
         (from(|origin| matches!(origin, Origin::Variable(_))), "environment variable", "environment variables"),

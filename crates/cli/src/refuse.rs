@@ -13,13 +13,34 @@ pub(crate) fn warn_standalone() {
     print::problems(&[warning]);
 }
 
-/// A command that only a cluster could answer.
-pub(crate) fn cluster(command: &str) -> Exit {
-    let problem =
-        Problem::error(Code::Cluster, format!("`{command}` asks for a cluster, and this build runs single nodes only"))
-            .at(Place::flag(command, ""))
-            .why("there are no peers that it could speak to")
-            .fix("run one node: chronik-server start");
+/// A command that asks a running cluster for something.
+pub(crate) fn cluster() -> Exit {
+    let problem = Problem::error(Code::NotInThisBuild, "`cluster` is not in this build")
+        .at(Place::flag("cluster", ""))
+        .why("nodes cannot be asked for their status, added or removed by a command yet")
+        .fix("start each node with chronik-server start --config FILE, and ask Kafka's tools: kafka-metadata-quorum.sh, kafka-topics.sh --describe --under-replicated-partitions");
+    print::problems(&[problem]);
+    Exit::Configuration
+}
+
+/// A valid configuration of a cluster, which the broker does not run yet.
+pub(crate) fn cluster_start() -> Exit {
+    let problem = Problem::error(Code::NotInThisBuild, "this build cannot start the nodes of a cluster")
+        .why("it knows their configuration, and would run each of them as a single node")
+        .fix("run one node, without peers: chronik-server start");
+    print::problems(&[problem]);
+    Exit::Configuration
+}
+
+/// An old way to start the node of a cluster, which says too little of the others.
+pub(crate) fn raft_cluster() -> Exit {
+    let problem = Problem::error(Code::OldNameRefused, "`raft-cluster` cannot be honoured")
+        .at(Place::flag("raft-cluster", ""))
+        .why("its --peers have one address for each node, and a node has three: for clients, for records, and for metadata")
+        .fix(
+            "list the nodes as [[peers]] in a file, the same for all: CHRONIK_NODE_ID=1 chronik-server start --config FILE\n\
+             or in one variable: CHRONIK_NODE_ID=1 CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft,… chronik-server start",
+        );
     print::problems(&[problem]);
     Exit::Configuration
 }

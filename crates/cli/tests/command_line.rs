@@ -148,19 +148,18 @@ fn a_node_id_without_a_cluster_is_honoured_with_a_warning() {
 }
 
 #[test]
-fn variables_that_ask_for_a_cluster_stop_the_start() {
-    for name in [
-        "CHRONIK_CLUSTER_PEERS",
-        "CHRONIK_CLUSTER_DISCOVERY_MODE",
-        "CHRONIK_CLUSTER_DNS_SERVICE",
-        "CHRONIK_REPLICATION_FOLLOWERS",
-        "CHRONIK_WAL_RECEIVER_ADDR",
-        "CHRONIK_WAL_RECEIVER_PORT",
-        "CHRONIK_RAFT_ADDR",
-        "CHRONIK_RAFT_PEERS",
+fn variables_of_a_cluster_are_not_passed_over_by_a_single_node() {
+    for (name, value, texts) in [
+        ("CHRONIK_CLUSTER_DISCOVERY_MODE", "static", ["error[CHK0201]: `cluster.discovery.mode` is for the nodes of a cluster", "[[peers]]"]),
+        ("CHRONIK_CLUSTER_DNS_SERVICE", "x", ["error[CHK0302]: CHRONIK_CLUSTER_DNS_SERVICE cannot be honoured", "CHRONIK_CLUSTER_PEERS"]),
+        ("CHRONIK_CLUSTER_ENABLED", "true", ["error[CHK0302]: CHRONIK_CLUSTER_ENABLED cannot be honoured", "when its peers are listed"]),
+        ("CHRONIK_REPLICATION_FOLLOWERS", "x:1", ["error[CHK0302]: CHRONIK_REPLICATION_FOLLOWERS cannot be honoured", "[[peers]]"]),
+        ("CHRONIK_WAL_RECEIVER_ADDR", "localhost:1", ["error[CHK0201]: `node.addresses.wal` is for", "set CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT instead"]),
+        ("CHRONIK_WAL_RECEIVER_PORT", "1", ["error[CHK0201]: `node.addresses.wal` is for", "CHRONIK_WAL_RECEIVER_PORT"]),
+        ("CHRONIK_RAFT_ADDR", "localhost:1", ["error[CHK0201]: `node.addresses.raft` is for", "CHRONIK_RAFT_ADDR"]),
+        ("CHRONIK_RAFT_PEERS", "2@x:1", ["error[CHK0302]: CHRONIK_RAFT_PEERS cannot be honoured", "CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft"]),
     ] {
-        let what = format!("error[CHK0201]: {name} asks for a cluster, and this build runs single nodes only");
-        Workplace::new().run(&["start"], &[(name, "x:1:2:3")]).says(3, &[&what, &format!("unset {name}")]);
+        Workplace::new().run(&["start"], &[(name, value)]).says(3, &texts);
     }
 }
 
@@ -200,6 +199,14 @@ fn old_names_that_mean_something_on_one_node_work_with_a_warning() {
         "localhost:5",
     );
     show(&["--node-id", "4"], &[], "CHRONIK_NODE_ID", "node_id", "4");
+    show(&["--bootstrap"], &[], "leave out --bootstrap", "node_id", "1");
+    let peers = [("CHRONIK_CLUSTER_PEERS", "localhost:1:2:3"), ("CHRONIK_NODE_ID", "1")];
+    let in_cluster = |name, value, warning, key, shown| show(&[], &[&peers[..], &[(name, value)]].concat(), warning, key, shown);
+    let (wal, raft) = ("node.addresses.wal", "node.addresses.raft");
+    in_cluster("CHRONIK_WAL_RECEIVER_ADDR", "127.0.0.1:7", "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT", wal, "127.0.0.1:7");
+    in_cluster("CHRONIK_WAL_RECEIVER_PORT", "7", "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT", wal, "0.0.0.0:7");
+    in_cluster("CHRONIK_RAFT_ADDR", "127.0.0.1:7", "CHRONIK_NODE__ADDRESSES__RAFT=HOST:PORT", raft, "127.0.0.1:7");
+    in_cluster("CHRONIK_RAFT_ELECTION_TIMEOUT_MS", "900", "CHRONIK_RAFT__ELECTION_TIMEOUT_MS", "raft.election_timeout_ms", "900");
     let before = workplace.run(&["--kafka-port", "21100", "config", "show"], &[]);
     before.says(0, &["warning[CHK0301]: --kafka-port"]);
 }
@@ -217,10 +224,9 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
     let start = |arguments: &[&str], texts: &[&str]| {
         Workplace::new().run(&[&["start"], arguments].concat(), &[]).says(3, texts);
     };
-    start(&["--raft-addr", "x:1"], &["error[CHK0201]: --raft-addr asks for a cluster"]);
-    start(&["--peers", "2@x:1"], &["error[CHK0201]: --peers asks for a cluster"]);
-    start(&["--bootstrap"], &["error[CHK0201]: --bootstrap asks for a cluster"]);
-    start(&["--wal-receiver", "x:1"], &["error[CHK0201]: --wal-receiver asks for a cluster"]);
+    start(&["--raft-addr", "x:1"], &["error[CHK0201]: `node.addresses.raft` is for", "command line: --raft-addr"]);
+    start(&["--peers", "2@x:1"], &["error[CHK0302]: --peers cannot be honoured", "CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft"]);
+    start(&["--wal-receiver", "x:1"], &["error[CHK0302]: --wal-receiver cannot be honoured", "[[peers]]"]);
     start(&["--metrics-port", "1"], &["error[CHK0302]: --metrics-port cannot be honoured", "no HTTP port"]);
     start(&["--advertised-port", "1"], &["an advertised port needs a host", "--advertise HOST:PORT"]);
     start(
@@ -233,9 +239,9 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
 #[test]
 fn commands_of_a_cluster_and_old_commands_are_answered() {
     let run = |arguments: &[&str]| Workplace::new().run(arguments, &[]);
-    run(&["cluster", "status", "--config", "x"]).says(3, &["`cluster` asks for a cluster", "single nodes only"]);
+    run(&["cluster", "status", "--config", "x"]).says(3, &["`cluster` is not in this build", "kafka-metadata-quorum.sh"]);
     run(&["cluster"]).says(3, &["chronik-server start"]);
-    run(&["raft-cluster", "--node-id", "1", "--bootstrap"]).says(3, &["`raft-cluster` asks for a cluster"]);
+    run(&["raft-cluster", "--node-id", "1", "--bootstrap"]).says(3, &["`raft-cluster` cannot be honoured", "CHRONIK_CLUSTER_PEERS"]);
     run(&["all"]).says(3, &["`all` is gone", "use `chronik-server start`"]);
     run(&["ingest", "-x"]).says(3, &["`ingest` is gone"]);
     run(&["strat"]).says(2, &["start"]);

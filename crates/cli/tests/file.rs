@@ -142,17 +142,6 @@ fn what_is_not_toml_is_shown_in_its_line() {
 }
 
 #[test]
-fn a_cluster_is_refused_and_every_place_that_asks_for_it_is_shown() {
-    let file = "node_id = 1\nreplication_factor = 3\nmin_insync_replicas = 2\n\n[node.addresses]\nwal = \"0.0.0.0:9291\"\n\
-                raft = \"0.0.0.0:5001\"\n\n[[peers]]\nid = 1\n\n[raft]\n\n[replication]\n\n[cluster.discovery]\nmode = \"dns\"\n";
-    let places = ["2:1", "3:1", "6:1", "7:1", "9:3", "12:2", "14:2", "16:2"].map(|at| format!("chronik.toml:{at}\n"));
-    let mut texts: Vec<&str> = places.iter().map(String::as_str).collect();
-    texts.push("error[CHK0201]: this file describes a cluster, and this build runs single nodes only");
-    texts.push("fix   to run one node, remove these keys and tables");
-    refused(file, &texts);
-}
-
-#[test]
 fn ports_that_this_build_does_not_have_are_refused() {
     let file = "[node.addresses]\nmetrics = \"0.0.0.0:13092\"\nsearch = \"0.0.0.0:6092\"\n";
     refused(

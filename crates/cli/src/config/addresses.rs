@@ -6,17 +6,41 @@ use chronik_broker::Advertise;
 
 use super::place_of;
 use super::problem::{Code, Problem};
-use super::schema::{ADVERTISE_KAFKA, LISTEN_KAFKA};
+use super::schema::{ADVERTISE_KAFKA, Key, LISTEN_KAFKA};
 use super::settings::Settings;
 use super::value::{Address, Value};
 
 /// What knows the addresses of a host.
 pub(super) type Resolve = fn(&str, u16) -> Result<Vec<SocketAddr>, String>;
 
-/// The socket addresses to listen on; none when they are in error.
+/// The socket addresses to listen on for clients; none when they are in error.
 pub(super) fn listen(settings: &Settings, problems: &mut Vec<Problem>, resolve: Resolve) -> Vec<SocketAddr> {
-    let entry = settings.entry(&LISTEN_KAFKA);
-    let address = settings.address(&LISTEN_KAFKA).expect("there is a default").clone();
+    all(settings, &LISTEN_KAFKA, problems, resolve)
+}
+
+/// The socket address to listen on for other nodes; none when it is in error, or the list of peers is.
+pub(super) fn internal(
+    settings: &Settings,
+    key: &'static Key,
+    problems: &mut Vec<Problem>,
+    resolve: Resolve,
+) -> Option<SocketAddr> {
+    let address = settings.address(key)?;
+    if address.port == Some(0) {
+        problems.push(
+            Problem::error(Code::ListenAddress, format!("`{}` needs a port: {address} lets the system choose one", key.path()))
+                .at(place_of(&settings.entry(key).origin, &address.to_string()))
+                .why("the other nodes look for this one at the port of the peers list")
+                .fix("write the port that the list has, or remove the key"),
+        );
+        return None;
+    }
+    all(settings, key, problems, resolve).first().copied()
+}
+
+fn all(settings: &Settings, key: &Key, problems: &mut Vec<Problem>, resolve: Resolve) -> Vec<SocketAddr> {
+    let entry = settings.entry(key);
+    let Some(address) = settings.address(key).cloned() else { return Vec::new() };
     let (host, port) = (address.host.clone().unwrap_or_default(), address.port.unwrap_or_default());
     match resolve(&host, port) {
         Ok(addresses) => addresses,
@@ -40,6 +64,12 @@ pub(super) fn advertise(settings: &mut Settings, problems: &mut Vec<Problem>, re
         return Advertise::FollowConnection;
     };
     let address = address.over(&Address { host: None, port: listening.port });
+    let listed = settings.own_peer().and_then(|peer| peer.addresses[0].as_ref());
+    if listed.is_some_and(|listed| listed.value == address) {
+        // Looked at with the rest of the list. Not resolved: a name of the cluster's may be known only once the node is up.
+        let (host, port) = (address.host.unwrap_or_default(), address.port.unwrap_or_default());
+        return Advertise::Fixed { host, port };
+    }
     let origin = settings.entry(&ADVERTISE_KAFKA).origin.clone();
     let refuse = |what: String, why: &str, fix: &str| {
         Problem::error(Code::AdvertisedAddress, what).at(place_of(&origin, &address.to_string())).why(why).fix(fix)
@@ -78,7 +108,8 @@ pub(super) fn advertise(settings: &mut Settings, problems: &mut Vec<Problem>, re
     Advertise::Fixed { host, port }
 }
 
-fn is_wildcard(host: &str) -> bool {
+/// Whether a host means every address of a machine.
+pub(super) fn is_wildcard(host: &str) -> bool {
     host == "*" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 

@@ -9,11 +9,10 @@ use super::problem::{Code, Place, Problem};
 use super::schema::{KEYS, Key};
 use super::settings::{Assignment, Origin};
 use super::suggest::closest;
-use super::{Layer, file};
+use super::{Layer, file, peers};
 
 pub(crate) const CONFIG: &str = "CHRONIK_CONFIG";
 const PREFIX: &str = "CHRONIK_";
-const NODE_ID: &str = "CHRONIK_NODE_ID";
 
 /// Variables of this project's own tools, which a server that they start inherits.
 const OF_TOOLS: &[&str] = &["CHRONIK_VECTORS"];
@@ -37,9 +36,9 @@ pub(crate) fn read(variables: &[(String, String)], strict: bool) -> Layer {
     layer
 }
 
-/// Every variable that is read, in the order of the schema: its name, and the key it sets.
+/// Every variable that is read, those of no key first, then in the order of the schema: its name, and the key it sets.
 pub(crate) fn names() -> Vec<(String, Option<&'static Key>)> {
-    let mut names = vec![(CONFIG.to_owned(), None)];
+    let mut names = vec![(CONFIG.to_owned(), None), (peers::VARIABLE.to_owned(), None)];
     for key in KEYS {
         names.extend(key.short_variable.map(|short| (short.to_owned(), Some(*key))));
         names.push((key.variable(), Some(*key)));
@@ -56,6 +55,10 @@ fn variable(layer: &mut Layer, name: &str, value: &str, strict: bool) {
         layer.problems.push(empty(Place::variable(name, value), key.copied(), &format!("unset {name}")));
     } else if name == CONFIG {
         layer.config = Some(PathBuf::from(value));
+    } else if name == peers::VARIABLE {
+        let (peers, problems) = peers::of_variable(value);
+        layer.peers = Some(peers);
+        layer.problems.extend(problems);
     } else if let Some(key) = key {
         set(layer, key, name, value);
     } else if let Some(old) = OLD_VARIABLES.iter().find(|old| old.name == name) {
@@ -76,14 +79,6 @@ fn set(layer: &mut Layer, key: &'static Key, name: &str, value: &str) {
                 .at(Place::variable(name, value))
                 .fix(mismatch.fix),
         ),
-    }
-    if name == NODE_ID {
-        layer.problems.push(
-            Problem::warning(Code::NodeIdAlone, format!("{NODE_ID} is set, and no cluster is configured"))
-                .at(Place::variable(name, value))
-                .why("this starts a single node, which has this number and no peers")
-                .fix(format!("nothing, if that is what you want; a single node does not need {NODE_ID}")),
-        );
     }
 }
 

@@ -1,20 +1,25 @@
 //! The configuration file: strict TOML, held against the schema. Everything wrong with it is told at once.
 
+mod older;
+mod peers;
+
 use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::Layer;
 use super::foreign::{self, OTHER_BUILDS, OtherBuild};
+use super::peers::{Peer, TABLE as PEERS};
 use super::problem::{Code, FilePlace, Place, Problem};
 use super::schema::{self, KAFKA, KEYS, Key};
 use super::settings::{Assignment, Origin};
 use super::suggest::closest;
 use super::value::{Kind, Mismatch, Reason, Value};
 
-/// Reads `path` into assignments, and says everything that is wrong with it.
-pub(crate) fn read(path: &Path) -> (Vec<Assignment>, Vec<Problem>) {
+/// Reads `path`, and says everything that is wrong with it.
+pub(super) fn read(path: &Path) -> Layer {
     let name = path.display().to_string();
     match std::fs::read(path).map_err(|e| e.to_string()).and_then(into_text) {
         Ok(text) => parse(&name, &text),
@@ -23,7 +28,7 @@ pub(crate) fn read(path: &Path) -> (Vec<Assignment>, Vec<Problem>) {
                 .at(Place::Given(name))
                 .why(reason)
                 .fix("give the path of a TOML file to --config or CHRONIK_CONFIG, or neither to start with defaults");
-            (Vec::new(), vec![problem])
+            Layer { problems: vec![problem], ..Layer::default() }
         }
     }
 }
@@ -33,9 +38,10 @@ fn into_text(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// Reads the text of a file that is called `name` in what is said about it.
-pub(crate) fn parse(name: &str, text: &str) -> (Vec<Assignment>, Vec<Problem>) {
+pub(super) fn parse(name: &str, text: &str) -> Layer {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { name, text, assignments: Vec::new(), problems: Vec::new(), elsewhere: Vec::new() };
+    let mut reader =
+        Reader { name, text, assignments: Vec::new(), peers: None, problems: Vec::new(), elsewhere: Vec::new() };
     for error in errors {
         reader.syntax(&error);
     }
@@ -45,13 +51,16 @@ pub(crate) fn parse(name: &str, text: &str) -> (Vec<Assignment>, Vec<Problem>) {
         reader.other_builds();
     }
     reader.problems.sort_by_key(|(offset, _)| *offset);
-    (reader.assignments, reader.problems.into_iter().map(|(_, problem)| problem).collect())
+    let problems = reader.problems.into_iter().map(|(_, problem)| problem).collect();
+    Layer { assignments: reader.assignments, peers: reader.peers, problems, config: None }
 }
 
 struct Reader<'a> {
     name: &'a str,
     text: &'a str,
     assignments: Vec<Assignment>,
+    /// None in a file that lists none.
+    peers: Option<Vec<Peer>>,
     /// With the offset in the file, to be told in its order.
     problems: Vec<(usize, Problem)>,
     /// What asks for features that this build does not have.
@@ -70,8 +79,14 @@ impl Reader<'_> {
     fn table(&mut self, table: &str, entries: &DeTable<'_>) {
         for (name, value) in entries {
             let path = join(table, name.get_ref());
+            if table == older::TABLE && older::is_of_it(name.get_ref()) {
+                // Read with its table.
+                continue;
+            }
             if let Some((_, feature)) = OTHER_BUILDS.iter().find(|(other, _)| *other == path) {
                 self.elsewhere.push((*feature, path, name.span()));
+            } else if path == PEERS {
+                self.peers(name, value);
             } else if let Some(key) = KEYS.iter().find(|key| key.table == table && key.name == name.get_ref()) {
                 self.value(key, value);
             } else if schema::is_table(&path) {
@@ -84,6 +99,9 @@ impl Reader<'_> {
 
     fn sub_table(&mut self, path: &str, name: &Spanned<toml::de::DeString<'_>>, value: &Spanned<DeValue<'_>>) {
         if let DeValue::Table(entries) = value.get_ref() {
+            if path == older::TABLE && older::is_older(entries) {
+                self.older(name, entries);
+            }
             return self.table(path, entries);
         }
         let span = name.span();
@@ -130,18 +148,11 @@ impl Reader<'_> {
 
     /// One problem for each missing feature, with every place that asks for it.
     fn other_builds(&mut self) {
-        for (feature, what, fix) in [
-            (OtherBuild::Cluster, "this file describes a cluster, and this build runs single nodes only", FIX_CLUSTER),
-            (OtherBuild::Http, "this build has no HTTP port for metrics or search", "remove these addresses"),
-        ] {
+        for feature in OtherBuild::ALL {
             let mut asked: Vec<_> = self.elsewhere.iter().filter(|(asks, ..)| *asks == feature).collect();
             asked.sort_by_key(|(_, _, span)| span.start);
             let Some((_, _, first)) = asked.first() else { continue };
-            let code = if feature == OtherBuild::Cluster { Code::Cluster } else { Code::NotInThisBuild };
-            let mut problem = Problem::error(code, what).fix(fix);
-            if feature == OtherBuild::Cluster {
-                problem = problem.why("a node that ignored it would keep one copy of what you want kept several times");
-            }
+            let mut problem = Problem::error(Code::NotInThisBuild, feature.what()).fix(feature.fix());
             for (_, _, span) in &asked {
                 problem = problem.at(self.place(span, ""));
             }
@@ -176,8 +187,6 @@ impl Reader<'_> {
     }
 }
 
-const FIX_CLUSTER: &str = "to run one node, remove these keys and tables; to run a cluster, use a build that has it (`chronik-server version`)";
-
 fn convert(kind: Kind, value: &DeValue<'_>) -> Result<Value, Mismatch> {
     match (kind, value) {
         (Kind::Boolean, DeValue::Boolean(flag)) => Ok(Value::Boolean(*flag)),
@@ -192,7 +201,7 @@ fn convert(kind: Kind, value: &DeValue<'_>) -> Result<Value, Mismatch> {
             }
         }
         (
-            Kind::Path | Kind::Bytes { .. } | Kind::Duration { .. } | Kind::Choice(_) | Kind::Address,
+            Kind::Path | Kind::Text | Kind::Bytes { .. } | Kind::Duration { .. } | Kind::Choice(_) | Kind::Address,
             DeValue::String(text),
         ) => {
             if text.is_empty() {
@@ -219,7 +228,7 @@ fn wrong_type(kind: Kind, value: &DeValue<'_>) -> Mismatch {
         (Kind::Bytes { .. }, _) => "write a size with its unit in quotes, for example \"64MiB\"".to_owned(),
         (Kind::Duration { .. }, _) => "write a time with its unit in quotes, for example \"10s\"".to_owned(),
         (Kind::Address, _) => "write host:port in quotes, for example \"0.0.0.0:9092\"".to_owned(),
-        (Kind::Path | Kind::Choice(_), _) => "write it in quotes".to_owned(),
+        (Kind::Path | Kind::Text | Kind::Choice(_), _) => "write it in quotes".to_owned(),
     };
     Mismatch { reason: Reason::Type, what: format!("expected {}, found {}", kind.describe(), type_name(value)), fix }
 }
@@ -297,6 +306,7 @@ fn names_in(table: &str) -> Vec<String> {
             names.push(first.to_owned());
         }
     }
+    names.extend(table.is_empty().then(|| PEERS.to_owned()));
     names
 }
 

@@ -7,15 +7,15 @@ pub(crate) struct OldName {
     pub(crate) fate: Fate,
 }
 
-/// What becomes of an old name on a single node.
+/// What becomes of an old name.
 #[derive(Clone, Copy)]
 pub(crate) enum Fate {
     /// Honoured with a warning: sets the key with this path; the text shows the replacement.
     Sets(&'static str, Part, &'static str),
     /// Honoured with a warning: names the configuration file.
     NamesFile(&'static str),
-    /// Only means something in a cluster.
-    Cluster,
+    /// Of no use any more, with a warning: the text says why.
+    Needless(&'static str),
     /// Cannot be honoured; the text is the fix.
     Refused(&'static str),
 }
@@ -27,11 +27,18 @@ pub(crate) enum Part {
     Port,
 }
 
-use Fate::{Cluster, NamesFile, Refused, Sets};
+use Fate::{Needless, NamesFile, Refused, Sets};
 
 const NO_HTTP_FLAG: &str = "leave it out: this build has no HTTP port (metrics, search, admin)";
 const NO_HTTP: &str = "unset it: this build has no HTTP port (metrics, search, admin)";
 
+const PEERS_HERE: &str = "list the nodes as [[peers]] in the file, each with kafka, wal and raft, or in one variable:\n\
+                          CHRONIK_NODE_ID=1 CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft,…";
+const NO_MANUAL: &str = "leave it out: the nodes of a cluster ([[peers]]) find whom to replicate to by themselves";
+const BY_THEMSELVES: &str = "the node whose votes suffice becomes leader, at the first start as at any other";
+
+const LISTEN_WAL: &str = "node.addresses.wal";
+const LISTEN_RAFT: &str = "node.addresses.raft";
 const LISTEN: &str = "node.addresses.kafka";
 const ADVERTISE: &str = "node.advertise.kafka";
 
@@ -42,11 +49,11 @@ pub(crate) static OLD_FLAGS: &[OldName] = &[
     old("--advertised-port", Sets(ADVERTISE, Part::Port, "--advertise HOST:PORT")),
     old("--node-id", Sets("node_id", Part::Whole, "CHRONIK_NODE_ID, or node_id in the file,")),
     old("--cluster-config", NamesFile("--config")),
-    old("--raft-addr", Cluster),
-    old("--peers", Cluster),
-    old("--bootstrap", Cluster),
-    old("--wal-followers", Cluster),
-    old("--wal-receiver", Cluster),
+    old("--raft-addr", Sets(LISTEN_RAFT, Part::Whole, "`raft` in [node.addresses] of the file")),
+    old("--peers", Refused(PEERS_HERE)),
+    old("--bootstrap", Needless(BY_THEMSELVES)),
+    old("--wal-followers", Refused(NO_MANUAL)),
+    old("--wal-receiver", Refused(NO_MANUAL)),
     old("--metrics-port", Refused(NO_HTTP_FLAG)),
     old("--admin-port", Refused(NO_HTTP_FLAG)),
     old("--search-port", Refused(NO_HTTP_FLAG)),
@@ -54,16 +61,19 @@ pub(crate) static OLD_FLAGS: &[OldName] = &[
 
 pub(crate) static OLD_VARIABLES: &[OldName] = &[
     old("CHRONIK_KAFKA_PORT", Sets(LISTEN, Part::Port, "CHRONIK_BIND=HOST:PORT")),
-    old("CHRONIK_REPLICATION_FOLLOWERS", Cluster),
-    old("CHRONIK_WAL_RECEIVER_ADDR", Cluster),
-    old("CHRONIK_WAL_RECEIVER_PORT", Cluster),
-    old("CHRONIK_RAFT_ADDR", Cluster),
-    old("CHRONIK_RAFT_PEERS", Cluster),
-    old("CHRONIK_CLUSTER_PEERS", Cluster),
-    old("CHRONIK_CLUSTER_DISCOVERY_MODE", Cluster),
-    old("CHRONIK_CLUSTER_DNS_SERVICE", Cluster),
-    old("CHRONIK_CLUSTER_ENABLED", Cluster),
-    old("CHRONIK_FOLLOWER_DISCOVERY_INTERVAL_SECS", Cluster),
+    old("CHRONIK_REPLICATION_FOLLOWERS", Refused(NO_MANUAL)),
+    old("CHRONIK_WAL_RECEIVER_ADDR", Sets(LISTEN_WAL, Part::Whole, "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT")),
+    old("CHRONIK_WAL_RECEIVER_PORT", Sets(LISTEN_WAL, Part::Port, "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT")),
+    old("CHRONIK_RAFT_ADDR", Sets(LISTEN_RAFT, Part::Whole, "CHRONIK_NODE__ADDRESSES__RAFT=HOST:PORT")),
+    old("CHRONIK_RAFT_PEERS", Refused(PEERS_HERE)),
+    old("CHRONIK_RAFT_ELECTION_TIMEOUT_MS", Sets("raft.election_timeout_ms", Part::Whole, "CHRONIK_RAFT__ELECTION_TIMEOUT_MS")),
+    old("CHRONIK_RAFT_SNAPSHOT_SIZE_MB", Sets("raft.snapshot_max_log_size_mb", Part::Whole, "CHRONIK_RAFT__SNAPSHOT_MAX_LOG_SIZE_MB")),
+    old(
+        "CHRONIK_FOLLOWER_DISCOVERY_INTERVAL_SECS",
+        Sets("replication.discovery_interval_secs", Part::Whole, "CHRONIK_REPLICATION__DISCOVERY_INTERVAL_SECS"),
+    ),
+    old("CHRONIK_CLUSTER_ENABLED", Refused("unset it: a node is in a cluster when its peers are listed, and only then")),
+    old("CHRONIK_CLUSTER_DNS_SERVICE", Refused("unset it: this build finds the nodes by their list, CHRONIK_CLUSTER_PEERS")),
     old("CHRONIK_BIND_ADDR", Refused("set CHRONIK_BIND instead (host or host:port)")),
     old("CHRONIK_ADVERTISED_ADDR", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
     old("CHRONIK_ADVERTISED_ADDRESS", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
@@ -81,27 +91,36 @@ const fn old(name: &'static str, fate: Fate) -> OldName {
     OldName { name, fate }
 }
 
-/// Paths of the file that describe a cluster, or a service that this build does not have.
+/// Paths of the file that ask for what this build does not have.
 pub(crate) static OTHER_BUILDS: &[(&str, OtherBuild)] = &[
-    ("replication_factor", OtherBuild::Cluster),
-    ("min_insync_replicas", OtherBuild::Cluster),
-    ("peers", OtherBuild::Cluster),
-    ("raft", OtherBuild::Cluster),
-    ("replication", OtherBuild::Cluster),
-    ("cluster", OtherBuild::Cluster),
-    ("node.addresses.wal", OtherBuild::Cluster),
-    ("node.addresses.raft", OtherBuild::Cluster),
-    ("node.advertise.wal", OtherBuild::Cluster),
-    ("node.advertise.raft", OtherBuild::Cluster),
     ("node.addresses.metrics", OtherBuild::Http),
     ("node.addresses.search", OtherBuild::Http),
+    ("cluster.discovery.dns_service", OtherBuild::Dns),
 ];
 
 /// Which missing feature a path asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OtherBuild {
-    Cluster,
     Http,
+    Dns,
+}
+
+impl OtherBuild {
+    pub(crate) const ALL: [OtherBuild; 2] = [OtherBuild::Http, OtherBuild::Dns];
+
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            OtherBuild::Http => "this build has no HTTP port for metrics or search",
+            OtherBuild::Dns => "this build does not ask DNS for the nodes of a cluster",
+        }
+    }
+
+    pub(crate) fn fix(self) -> &'static str {
+        match self {
+            OtherBuild::Http => "remove these addresses",
+            OtherBuild::Dns => "remove it, and list the nodes as [[peers]]",
+        }
+    }
 }
 
 /// Kafka's names for what is set under another name here.
@@ -125,9 +144,16 @@ static KAFKA_ELSEWHERE: &[(&str, &str)] = &[
     ("log.flush.scheduler.interval.ms", "set `sync` and `sync_interval` in [storage]"),
     ("zookeeper.connect", "remove it: there is no ZooKeeper"),
     ("process.roles", "remove it: a node has every role"),
-    ("default.replication.factor", "remove it: this build runs single nodes, so a partition has one replica"),
-    ("min.insync.replicas", "remove it: this build runs single nodes, so a partition has one replica"),
-    ("offsets.topic.replication.factor", "remove it: this build runs single nodes, so a partition has one replica"),
+    ("default.replication.factor", "set `replication_factor` at the top of the file"),
+    ("min.insync.replicas", "set `min_insync_replicas` at the top of the file"),
+    ("offsets.topic.replication.factor", "remove it: `replication_factor` at the top of the file holds for that topic, too"),
+    ("broker.rack", "set `rack` at the top of the file"),
+    ("replica.lag.time.max.ms", "set `replica_lag_max_ms` in [replication]"),
+    ("broker.session.timeout.ms", "set `session_timeout_ms` in [replication]"),
+    ("controlled.shutdown.enable", "set `enable_leadership_transfer` in [replication]"),
+    ("controller.quorum.election.timeout.ms", "set `election_timeout_ms` in [raft]"),
+    ("controller.quorum.voters", "list the nodes as [[peers]]"),
+    ("controller.quorum.bootstrap.servers", "list the nodes as [[peers]]"),
     ("compression.type", "remove it: records keep the compression of their producer"),
 ];
 

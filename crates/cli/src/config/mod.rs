@@ -2,12 +2,14 @@
 //! that is wrong at once.
 
 mod addresses;
+mod cluster;
 mod environment;
 mod file;
 mod flags;
 mod foreign;
 mod node;
 mod old_names;
+pub(crate) mod peers;
 pub(crate) mod problem;
 #[cfg(test)]
 mod reference;
@@ -48,7 +50,7 @@ pub(crate) fn load(
     let file = flags.config.clone().or(environment.config.clone());
     let from_file = file.as_deref().map(Layer::of_file).unwrap_or_default();
 
-    let (mut settings, mut problems) = lay([from_file, environment, flags]);
+    let (mut settings, mut problems) = lay(vec![from_file, environment, flags]);
     developers_log_filter(&mut settings, variables);
     let broker = node::config(&mut settings, &mut problems, addresses::resolve);
     match problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -58,9 +60,14 @@ pub(crate) fn load(
 }
 
 /// Lays them over the defaults, lowest first.
-fn lay(layers: impl IntoIterator<Item = Layer>) -> (Settings, Vec<Problem>) {
+fn lay(layers: Vec<Layer>) -> (Settings, Vec<Problem>) {
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
+    settings.peers = layers.iter().rev().find_map(|layer| layer.peers.clone());
+    let node_id = layers.iter().rev().find_map(Layer::node_id);
+    for assignment in peers::of_itself(settings.peers.as_deref().unwrap_or_default(), node_id) {
+        settings.lay(assignment);
+    }
     for layer in layers {
         problems.extend(layer.given_twice());
         problems.extend(layer.problems);
@@ -85,8 +92,7 @@ pub struct Checked {
 /// Reads and checks `text` as a whole configuration file: what `config check` does, but for asking the system for the
 /// addresses of hosts. The way in for tests that try many texts.
 pub fn check_text(text: &str) -> Checked {
-    let (assignments, problems) = file::parse("chronik.toml", text);
-    let (mut settings, mut problems) = lay([Layer { assignments, problems, config: None }]);
+    let (mut settings, mut problems) = lay(vec![file::parse("chronik.toml", text)]);
     let broker = node::config(&mut settings, &mut problems, |host, port| {
         let known = if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse() };
         known.map(|ip| vec![SocketAddr::new(ip, port)]).map_err(|error| error.to_string())
@@ -99,8 +105,9 @@ pub fn check_text(text: &str) -> Checked {
         };
         Some((key.table, key.name, written))
     });
+    let peers = settings.peers.iter().map(|peers| ("", peers::TABLE, peers::written(peers)));
     Checked {
-        values: values.collect(),
+        values: values.chain(peers).collect(),
         is_valid: !problems.iter().any(|problem| problem.severity == Severity::Error),
         problems: problems.iter().map(Problem::to_string).collect(),
         broker,
@@ -111,6 +118,8 @@ pub fn check_text(text: &str) -> Checked {
 #[derive(Debug, Default)]
 struct Layer {
     assignments: Vec<Assignment>,
+    /// The nodes of the cluster, if it lists them.
+    peers: Option<Vec<peers::Peer>>,
     problems: Vec<Problem>,
     /// The file it names, if it names one.
     config: Option<PathBuf>,
@@ -118,8 +127,14 @@ struct Layer {
 
 impl Layer {
     fn of_file(path: &Path) -> Layer {
-        let (assignments, problems) = file::read(path);
-        Layer { assignments, problems, config: None }
+        file::read(path)
+    }
+
+    fn node_id(&self) -> Option<i64> {
+        self.assignments.iter().rev().find_map(|assignment| match assignment.value {
+            Value::Integer(id) if assignment.key.path() == schema::NODE_ID.path() => Some(id),
+            _ => None,
+        })
     }
 
     /// Two names that set one thing within a layer: nobody could tell which one was meant. `--kafka-port 9192` and

@@ -9,7 +9,7 @@ use super::addresses::Resolve;
 use super::problem::Problem;
 use super::schema::{self, KEYS};
 use super::settings::{Origin, Settings};
-use super::{addresses, contradiction};
+use super::{addresses, cluster, contradiction};
 
 /// Reads the settings into the broker's form; what cannot be is added to `problems`.
 /// `resolve` knows the addresses of hosts.
@@ -19,6 +19,7 @@ pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>, resol
     let session_bounds = ["kafka.group.min.session.timeout.ms", "kafka.group.max.session.timeout.ms"]
         .map(|path| schema::find(path).expect("both are in the schema"));
     problems.extend(contradiction(session_bounds[0], session_bounds[1], settings));
+    let cluster = cluster::config(settings, &listen, problems, resolve);
     Config {
         node_id: number(settings.integer(&schema::NODE_ID)),
         data_dir: PathBuf::from(settings.text(&schema::DATA_DIR)),
@@ -35,21 +36,22 @@ pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>, resol
         connections_max: number(settings.integer(&schema::MAX_CONNECTIONS)),
         request_memory_bytes: number(settings.bytes(&schema::REQUEST_MEMORY)),
         reactors: number(settings.integer(&schema::THREADS)),
-        cluster: None,
+        cluster,
         kafka: kafka(settings),
     }
 }
 
-/// Kafka's settings that somebody set; the broker knows the defaults.
+/// Kafka's settings that somebody set; the broker knows the defaults. Two have names of their own here.
 fn kafka(settings: &Settings) -> BTreeMap<String, String> {
-    KEYS.iter()
-        .filter(|key| key.is_kafka())
-        .filter_map(|key| {
-            let entry = settings.entry(key);
-            let value = entry.value.as_ref().filter(|_| entry.origin != Origin::Default)?;
-            Some((key.name.to_owned(), value.to_string()))
-        })
-        .collect()
+    let set = KEYS.iter().filter(|key| key.is_kafka()).filter_map(|key| {
+        let entry = settings.entry(key);
+        let value = entry.value.as_ref().filter(|_| entry.origin != Origin::Default)?;
+        Some((key.name.to_owned(), value.to_string()))
+    });
+    let (factor, in_sync) = cluster::replication(settings);
+    let renamed = [("default.replication.factor", factor), ("min.insync.replicas", in_sync)];
+    let renamed = renamed.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string())));
+    set.chain(renamed).collect()
 }
 
 /// A number whose bounds the schema has checked.

@@ -10,7 +10,7 @@ use super::value::{Address, Kind, Value};
 use super::{Layer, file};
 
 /// Where a warning about an old name sends its reader.
-const READ_ON: &str = "earlier servers had this name; docs/operate/configuration.md, \"Old names\", lists them all";
+pub(super) const READ_ON: &str = "earlier servers had this name; docs/operate/configuration.md, \"Old names\", lists them all";
 
 /// How an old name was given, and so how it is spoken of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,11 +41,11 @@ pub(super) fn apply(layer: &mut Layer, old: &OldName, by: By, value: &str) {
             layer.config = Some(PathBuf::from(value));
             layer.problems.push(still_works(name, place, &format!("{} {replacement} instead", by.verb())));
         }
-        Fate::Cluster => layer.problems.push(
-            Problem::error(Code::Cluster, format!("{name} asks for a cluster, and this build runs single nodes only"))
+        Fate::Needless(why) => layer.problems.push(
+            Problem::warning(Code::OldName, format!("{name} is an old name, and of no use any more"))
                 .at(place)
-                .why("a node that ignored it would keep one copy of what you want kept several times")
-                .fix(format!("{} {name} to run one node", by.verb_of_removal())),
+                .why(why)
+                .fix(format!("{} {name}", by.verb_of_removal())),
         ),
         Fate::Refused(fix) => layer.problems.push(
             Problem::error(Code::OldNameRefused, format!("{name} cannot be honoured"))

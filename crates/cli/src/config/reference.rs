@@ -65,8 +65,8 @@ fn old_names() -> String {
         let fate = match old.fate {
             Fate::Sets(_, _, replacement) => format!("works, with a warning: use `{replacement}`"),
             Fate::NamesFile(replacement) => format!("works, with a warning: use `{replacement}`"),
-            Fate::Cluster => "stops the start: this build runs single nodes only".to_owned(),
-            Fate::Refused(fix) => format!("stops the start: {fix}"),
+            Fate::Needless(why) => format!("does nothing, with a warning: {why}"),
+            Fate::Refused(fix) => format!("stops the start: {}", fix.replace('\n', " ")),
         };
         let _ = writeln!(page, "| `{}` | {fate} |", old.name);
     }

@@ -19,6 +19,8 @@ pub(crate) struct Key {
     pub(crate) short_variable: Option<&'static str>,
     /// The flag of `start`.
     pub(crate) flag: Option<&'static str>,
+    /// Means nothing to a node without peers, and so may not be set there.
+    pub(crate) only_in_cluster: bool,
     /// What it does; sentences.
     pub(crate) about: &'static str,
 }
@@ -36,7 +38,7 @@ pub(crate) const NODE_ID: Key = Key {
     kind: Kind::Integer { min: 0, max: i32::MAX as i64, unit: NO_UNIT },
     default: Some("1"),
     about: "This node's number: the broker id that clients see. It is written into the data directory at the first \
-            start and cannot change after that.",
+            start and cannot change after that. In a cluster it has no default, and says which of the peers this node is.",
     ..key("", "node_id")
 };
 pub(crate) const DATA_DIR: Key = Key {
@@ -60,25 +62,163 @@ pub(crate) const LOG_FORMAT: Key = Key {
     about: "How log lines look: for people, or one JSON object per line.",
     ..key("", "log_format")
 };
+pub(crate) const REPLICATION_FACTOR: Key = Key {
+    kind: Kind::Integer { min: 1, max: i16::MAX as i64, unit: NO_UNIT },
+    unset: "3, or the number of nodes where there are fewer",
+    about: "On how many nodes a partition is kept, of topics that are created without saying so and of those that the \
+            server makes for itself. Kafka's `default.replication.factor`.",
+    ..key("", "replication_factor")
+};
+pub(crate) const MIN_INSYNC_REPLICAS: Key = Key {
+    kind: Kind::Integer { min: 1, max: i16::MAX as i64, unit: NO_UNIT },
+    unset: "2 with a `replication_factor` of 3 or more, else 1",
+    about: "How many of them must have a record before a producer with `acks=all` is answered; with fewer in sync it is \
+            refused. Topics override it with `min.insync.replicas`, which is Kafka's name for it.",
+    ..key("", "min_insync_replicas")
+};
+pub(crate) const RACK: Key = Key {
+    kind: Kind::Text,
+    unset: "replicas are spread over nodes alone",
+    only_in_cluster: true,
+    about: "Where this node stands, in words of your own: replicas are spread over racks, and a consumer that names its \
+            rack may read from a replica there (KIP-36, KIP-392). Kafka's `broker.rack`.",
+    ..key("", "rack")
+};
 pub(crate) const LISTEN_KAFKA: Key = Key {
     kind: Kind::Address,
     default: Some("0.0.0.0:9092"),
     short_variable: Some("CHRONIK_BIND"),
     flag: Some("--bind"),
     about: "Where this node listens for Kafka clients. Port 0 lets the system choose; the start card tells which it \
-            chose. The flag and the short variable may leave out the port.",
+            chose. The flag and the short variable may leave out the port. In a cluster the default port is the one of \
+            this node's `kafka` among the peers.",
     ..key("node.addresses", "kafka")
+};
+pub(crate) const LISTEN_WAL: Key = Key {
+    kind: Kind::Address,
+    unset: "in a cluster: on all addresses, the port of this node's `wal` among the peers",
+    only_in_cluster: true,
+    about: "Where this node listens for the records of other nodes.",
+    ..key("node.addresses", "wal")
+};
+pub(crate) const LISTEN_RAFT: Key = Key {
+    kind: Kind::Address,
+    unset: "in a cluster: on all addresses, the port of this node's `raft` among the peers",
+    only_in_cluster: true,
+    about: "Where this node listens for the Raft group that keeps the metadata, and for other nodes' requests.",
+    ..key("node.addresses", "raft")
 };
 pub(crate) const ADVERTISE_KAFKA: Key = Key {
     kind: Kind::Address,
     default: None,
-    unset: "each client is told the address its own connection arrived at",
+    unset: "each client is told the address its own connection arrived at; in a cluster, this node's `kafka` among the peers",
     short_variable: Some("CHRONIK_ADVERTISE"),
     flag: Some("--advertise"),
     about: "What clients are told to connect to. Needed when clients reach this node under another address than the \
             one it has itself: behind a port mapping, a load balancer or NAT. The flag and the short variable may \
             leave out the port; it is then the port listened on.",
     ..key("node.advertise", "kafka")
+};
+pub(crate) const ADVERTISE_WAL: Key = Key {
+    kind: Kind::Address,
+    unset: "in a cluster: this node's `wal` among the peers",
+    only_in_cluster: true,
+    about: "What other nodes are told to send records to. The same as this node's `wal` among the peers.",
+    ..key("node.advertise", "wal")
+};
+pub(crate) const ADVERTISE_RAFT: Key = Key {
+    kind: Kind::Address,
+    unset: "in a cluster: this node's `raft` among the peers",
+    only_in_cluster: true,
+    about: "What other nodes are told to connect to for metadata. The same as this node's `raft` among the peers.",
+    ..key("node.advertise", "raft")
+};
+pub(crate) const ELECTION_TIMEOUT: Key = Key {
+    kind: Kind::Integer { min: 50, max: 60_000, unit: MS },
+    default: Some("1000"),
+    about: "A node that hears nothing of the metadata's leader for one to two times this would be leader itself. At least \
+            twice `heartbeat_interval_ms`.",
+    ..cluster_key("raft", "election_timeout_ms")
+};
+pub(crate) const HEARTBEAT_INTERVAL: Key = Key {
+    kind: Kind::Integer { min: 10, max: 10_000, unit: MS },
+    default: Some("100"),
+    about: "The metadata's leader is heard at least this often.",
+    ..cluster_key("raft", "heartbeat_interval_ms")
+};
+pub(crate) const SNAPSHOT_LOG_SIZE: Key = Key {
+    kind: Kind::Integer { min: 1, max: 65_536, unit: "MiB" },
+    default: Some("64"),
+    about: "A snapshot of the metadata is due when its log has grown by this much since the last one.",
+    ..cluster_key("raft", "snapshot_max_log_size_mb")
+};
+pub(crate) const SNAPSHOT_INTERVAL: Key = Key {
+    kind: Kind::Integer { min: 1, max: 1_000_000_000, unit: NO_UNIT },
+    default: Some("10000"),
+    about: "But not before it has grown by this many entries.",
+    ..cluster_key("raft", "snapshot_min_interval_entries")
+};
+pub(crate) const SNAPSHOT_COMPRESSION: Key = Key {
+    kind: Kind::Choice(&["none", "zstd"]),
+    default: Some("zstd"),
+    about: "How a snapshot of the metadata is compressed.",
+    ..cluster_key("raft", "snapshot_compression")
+};
+pub(crate) const MAX_INFLIGHT_MESSAGES: Key = Key {
+    kind: Kind::Integer { min: 1, max: 65_536, unit: NO_UNIT },
+    default: Some("256"),
+    about: "Messages to one follower of the metadata that may be on their way unanswered.",
+    ..cluster_key("raft", "max_inflight_messages")
+};
+pub(crate) const MAX_APPEND_ENTRIES_SIZE: Key = Key {
+    kind: Kind::Integer { min: 1024, max: 1 << 30, unit: BYTES },
+    default: Some("1048576"),
+    about: "Entries in one of them, unless one entry alone is larger.",
+    ..cluster_key("raft", "max_append_entries_size")
+};
+pub(crate) const RPC_TIMEOUT: Key = Key {
+    kind: Kind::Integer { min: 10, max: 600_000, unit: MS },
+    default: Some("5000"),
+    about: "A request to another node that takes longer has failed.",
+    ..cluster_key("raft", "rpc_timeout_ms")
+};
+pub(crate) const SESSION_TIMEOUT: Key = Key {
+    kind: Kind::Integer { min: 100, max: 3_600_000, unit: MS },
+    default: Some("3000"),
+    about: "A node that the metadata's leader has not heard for this long is taken for dead: others lead its partitions. \
+            Kafka's `broker.session.timeout.ms`.",
+    ..cluster_key("replication", "session_timeout_ms")
+};
+pub(crate) const REPLICA_LAG: Key = Key {
+    kind: Kind::Integer { min: 100, max: 3_600_000, unit: MS },
+    default: Some("10000"),
+    about: "A follower that has not had everything for this long leaves the in-sync set. Kafka's `replica.lag.time.max.ms`.",
+    ..cluster_key("replication", "replica_lag_max_ms")
+};
+pub(crate) const LEADERSHIP_TRANSFER: Key = Key {
+    kind: Kind::Boolean,
+    default: Some("true"),
+    about: "A node that is asked to stop hands on what it leads first.",
+    ..cluster_key("replication", "enable_leadership_transfer")
+};
+pub(crate) const LEADERSHIP_TRANSFER_TIMEOUT: Key = Key {
+    kind: Kind::Integer { min: 100, max: 600_000, unit: MS },
+    default: Some("5000"),
+    about: "And waits this long for it.",
+    ..cluster_key("replication", "leadership_transfer_timeout_ms")
+};
+pub(crate) const DISCOVERY_INTERVAL: Key = Key {
+    kind: Kind::Integer { min: 1, max: 86_400, unit: "seconds" },
+    default: Some("10"),
+    about: "What a leader's followers are arrives as events; this often it is looked whether one was missed.",
+    ..cluster_key("replication", "discovery_interval_secs")
+};
+pub(crate) const DISCOVERY_MODE: Key = Key {
+    kind: Kind::Choice(&["static"]),
+    default: Some("static"),
+    short_variable: Some("CHRONIK_CLUSTER_DISCOVERY_MODE"),
+    about: "How a node finds the others: `static`, they are the peers of this file.",
+    ..cluster_key("cluster.discovery", "mode")
 };
 pub(crate) const SYNC: Key = Key {
     kind: Kind::Choice(&["commit", "interval"]),
@@ -138,8 +278,29 @@ pub(crate) static KEYS: &[&Key] = &[
     &DATA_DIR,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &REPLICATION_FACTOR,
+    &MIN_INSYNC_REPLICAS,
+    &RACK,
     &LISTEN_KAFKA,
+    &LISTEN_WAL,
+    &LISTEN_RAFT,
     &ADVERTISE_KAFKA,
+    &ADVERTISE_WAL,
+    &ADVERTISE_RAFT,
+    &ELECTION_TIMEOUT,
+    &HEARTBEAT_INTERVAL,
+    &SNAPSHOT_LOG_SIZE,
+    &SNAPSHOT_INTERVAL,
+    &SNAPSHOT_COMPRESSION,
+    &RPC_TIMEOUT,
+    &MAX_INFLIGHT_MESSAGES,
+    &MAX_APPEND_ENTRIES_SIZE,
+    &SESSION_TIMEOUT,
+    &REPLICA_LAG,
+    &LEADERSHIP_TRANSFER,
+    &LEADERSHIP_TRANSFER_TIMEOUT,
+    &DISCOVERY_INTERVAL,
+    &DISCOVERY_MODE,
     &SYNC,
     &SYNC_INTERVAL,
     &WAL_FILE_SIZE,
@@ -392,7 +553,21 @@ pub(crate) fn is_table(path: &str) -> bool {
 }
 
 const fn key(table: &'static str, name: &'static str) -> Key {
-    Key { table, name, kind: Kind::Boolean, default: None, unset: "", short_variable: None, flag: None, about: "" }
+    Key {
+        table,
+        name,
+        kind: Kind::Boolean,
+        default: None,
+        unset: "",
+        short_variable: None,
+        flag: None,
+        only_in_cluster: false,
+        about: "",
+    }
+}
+
+const fn cluster_key(table: &'static str, name: &'static str) -> Key {
+    Key { only_in_cluster: true, ..key(table, name) }
 }
 
 const fn kafka_boolean(name: &'static str, default: &'static str, about: &'static str) -> Key {
@@ -468,9 +643,9 @@ mod tests {
 
     #[test]
     fn every_setting_of_the_broker_can_be_set() {
-        // One node has one replica of everything, so its number is not to be chosen.
-        let fixed = ["default.replication.factor"];
-        for name in settings::NAMES.iter().filter(|name| !fixed.contains(name)) {
+        // It has a name of its own here: `replication_factor`.
+        let renamed = ["default.replication.factor"];
+        for name in settings::NAMES.iter().filter(|name| !renamed.contains(name)) {
             assert!(KEYS.iter().any(|key| key.is_kafka() && key.name == *name), "{name} cannot be set");
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::schema::{KEYS, Key};
+use super::peers::Peer;
+use super::schema::{self, KEYS, Key};
 use super::value::{Address, Value};
 
 /// A value that some layer gives to a key.
@@ -15,7 +16,7 @@ pub(crate) struct Assignment {
 }
 
 /// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     Default,
     File { file: String, line: usize },
@@ -23,10 +24,12 @@ pub(crate) enum Origin {
     Flag(String),
 }
 
-/// The value of every key.
+/// The value of every key, and who is in the cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     entries: BTreeMap<String, Entry>,
+    /// The nodes of the cluster, this one among them; none for a single node.
+    pub(crate) peers: Option<Vec<Peer>>,
 }
 
 /// A key's value and where it comes from. No value: see `unset` in the schema.
@@ -43,7 +46,7 @@ impl Settings {
             let parse = |text| key.kind.parse(text, false).expect("the schema's defaults are values of their kind");
             (key.path(), Entry { value: key.default.map(parse), origin: Origin::Default })
         };
-        Settings { entries: KEYS.iter().map(entry).collect() }
+        Settings { entries: KEYS.iter().map(entry).collect(), peers: None }
     }
 
     /// Lays `assignment` over what the layers below said. An address that leaves out a part keeps that of below.
@@ -62,6 +65,13 @@ impl Settings {
 
     pub(crate) fn replace_value(&mut self, key: &Key, value: Value) {
         self.entries.get_mut(&key.path()).expect("every key has an entry").value = Some(value);
+    }
+
+    /// What the list of peers says of this node.
+    pub(crate) fn own_peer(&self) -> Option<&Peer> {
+        let node_id = self.integer(&schema::NODE_ID);
+        let own = |peer: &&Peer| peer.id.as_ref().is_some_and(|id| i64::from(id.value) == node_id);
+        self.peers.iter().flatten().find(own)
     }
 
     pub(crate) fn text(&self, key: &Key) -> &str {

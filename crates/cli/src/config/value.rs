@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Path,
+    Text,
     Boolean,
     /// A whole number. `unit` is empty, or what Kafka counts in under this name.
     Integer {
@@ -68,7 +69,7 @@ impl Kind {
     /// Reads `text`. `port_optional` is for flags and short variables, where `host` alone will do.
     pub(crate) fn parse(self, text: &str, port_optional: bool) -> Result<Value, Mismatch> {
         match self {
-            Kind::Path => Ok(Value::Text(text.to_owned())),
+            Kind::Path | Kind::Text => Ok(Value::Text(text.to_owned())),
             Kind::Boolean => parse_boolean(text),
             Kind::Integer { .. } => match text.parse() {
                 Ok(number) => self.integer(number),
@@ -102,6 +103,7 @@ impl Kind {
     pub(crate) fn describe(self) -> String {
         match self {
             Kind::Path => "path".to_owned(),
+            Kind::Text => "text".to_owned(),
             Kind::Boolean => "true or false".to_owned(),
             Kind::Integer { unit: "", .. } => "whole number".to_owned(),
             Kind::Integer { unit, .. } => format!("whole number, {unit}"),
@@ -109,8 +111,10 @@ impl Kind {
             Kind::Duration { .. } => "time with its unit".to_owned(),
             Kind::Choice(choices) => {
                 let quoted: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
-                let (last, others) = quoted.split_last().expect("there is a choice");
-                format!("{} or {last}", others.join(", "))
+                match quoted.split_last().expect("there is a choice") {
+                    (only, []) => only.clone(),
+                    (last, others) => format!("{} or {last}", others.join(", ")),
+                }
             }
             Kind::Address => "host:port".to_owned(),
         }

@@ -17,6 +17,8 @@ pub(crate) struct Card {
     pub(crate) connect: String,
     /// What clients are told.
     pub(crate) told: String,
+    /// Where the other nodes find this one; none for a single node.
+    pub(crate) nodes: Option<String>,
     pub(crate) data_dir: String,
     pub(crate) sync: String,
     pub(crate) mode: String,
@@ -34,12 +36,18 @@ impl Card {
                 Advertise::FollowConnection => "clients are told the address they came in on".to_owned(),
             },
             connect,
+            nodes: config.cluster.as_ref().map(|cluster| {
+                format!("{}, {}  (listening for records, for metadata)", cluster.wal_listen, cluster.raft_listen)
+            }),
             data_dir: absolute(&config.data_dir),
             sync: match config.sync {
                 SyncPolicy::Commit => "acknowledged records are on disk".to_owned(),
                 SyncPolicy::Interval => format!("synced every {} ms", config.sync_interval_ms),
             },
-            mode: format!("single node {}, cluster {cluster_id}", config.node_id),
+            mode: match &config.cluster {
+                None => format!("single node {}, cluster {cluster_id}", config.node_id),
+                Some(cluster) => format!("node {} of {}, cluster {cluster_id}", config.node_id, cluster.peers.len()),
+            },
             source,
         }
     }
@@ -51,6 +59,9 @@ impl Card {
             let _ = writeln!(text, "  {name:<7} {value}");
         };
         row("kafka", &format!("{}  (listening on {}; {})", self.connect, self.listening, self.told));
+        if let Some(nodes) = &self.nodes {
+            row("nodes", nodes);
+        }
         row("data", &format!("{}  ({})", self.data_dir, self.sync));
         row("config", &self.source);
         row("try", &format!("echo hello | kcat -b {} -t greetings -P", self.connect));
@@ -83,6 +94,8 @@ fn absolute(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chronik_broker::{ClusterConfig, HostPort, Peer};
+
     use super::*;
 
     fn config(advertise: Advertise) -> Config {
@@ -103,6 +116,18 @@ mod tests {
 "
         );
         assert_eq!(card.text(), expected);
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_says_which_and_where_the_others_find_it() {
+        let host_port = |port| HostPort { host: "node1".to_owned(), port };
+        let peer = |id| Peer { id, kafka: host_port(9092), wal: host_port(9291), raft: host_port(5001) };
+        let listens = [9291, 5001].map(|port| SocketAddr::from(([0, 0, 0, 0], port)));
+        let cluster = ClusterConfig::new(vec![peer(1), peer(2)], listens[0], listens[1]);
+        let config = Config { node_id: 2, cluster: Some(cluster), ..config(Advertise::FollowConnection) };
+        let text = Card::new(&config, &[SocketAddr::from(([0, 0, 0, 0], 9092))], "abc", "defaults".to_owned()).text();
+        assert!(text.contains("node 2 of 2, cluster abc\n"), "{text}");
+        assert!(text.contains("\n  nodes   0.0.0.0:9291, 0.0.0.0:5001  (listening for records, for metadata)\n"), "{text}");
     }
 
     #[test]

@@ -24,8 +24,12 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    logging::begin(&loaded.settings);
     let config = loaded.broker.clone();
+    if config.cluster.is_some() {
+        // A node that ignored its peers would keep one copy of what is wanted several times.
+        return crate::refuse::cluster_start();
+    }
+    logging::begin(&loaded.settings);
     descriptors::raise_limit(&loaded.settings);
     let ended = chronik_broker::run(config.clone(), |ready| tell_ready(&loaded, &config, ready));
     notify::stopping();
@@ -51,6 +55,7 @@ fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready) {
             kafka = card.connect,
             listening = card.listening,
             told = card.told,
+            nodes = card.nodes,
             data = card.data_dir,
             config = card.source,
             "ready"
