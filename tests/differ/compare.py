@@ -27,6 +27,8 @@ class Difference:
     path: str
     kafka: str
     here: str
+    # What tells the parts of lists apart that it lies in: `resource_type=2`.
+    of: tuple = ()
 
     @property
     def signature(self):
@@ -60,6 +62,7 @@ class Explanations:
             fnmatch.fnmatchcase(difference.api, entry["api"])
             and int(first) <= difference.version <= int(last or first)
             and fnmatch.fnmatchcase(difference.path, entry["path"].replace("[]", "[[]]"))
+            and entry.get("of", "") in ("", *difference.of)
             and fnmatch.fnmatchcase(difference.kafka, str(entry.get("kafka", "*")))
             and fnmatch.fnmatchcase(difference.here, str(entry.get("here", "*")))
         )
@@ -106,36 +109,37 @@ def batches(raw, names):
 
 
 def differences(api, version, kafka, here):
-    return [Difference(api, version, path, short(left), short(right)) for path, left, right in walk("", kafka, here)]
+    return [Difference(api, version, path, short(left), short(right), of) for path, of, left, right in walk("", (), kafka, here)]
 
 
-def walk(path, kafka, here):
+def walk(path, of, kafka, here):
     if isinstance(kafka, dict) and isinstance(here, dict):
-        yield from walk_struct(path, kafka, here)
+        yield from walk_struct(path, of, kafka, here)
     elif isinstance(kafka, list) and isinstance(here, list):
-        yield from walk_list(path, kafka, here)
+        yield from walk_list(path, of, kafka, here)
     elif kafka != here:
-        yield path, kafka, here
+        yield path, of, kafka, here
 
 
-def walk_struct(path, kafka, here):
+def walk_struct(path, of, kafka, here):
     errors = [name for name in ("error_code", "config_error_code", "topic_config_error_code") if name in kafka]
     wrong = [name for name in errors if kafka[name] != here.get(name)]
     # Where one is an error and the other is not, or another, the rest follows.
     for name in wrong or kafka.keys() | here.keys():
         inner = f"{path}.{name}" if path else name
-        yield from walk(inner, kafka.get(name), here.get(name))
+        yield from walk(inner, of, kafka.get(name), here.get(name))
 
 
-def walk_list(path, kafka, here):
+def walk_list(path, of, kafka, here):
     kafka, here = keyed(kafka), keyed(here)
     for key in sorted(kafka.keys() | here.keys()):
+        within = (*of, *key[:-1])
         if key not in here:
-            yield f"{path}[]", shown(kafka[key]), "nothing"
+            yield f"{path}[]", within, shown(kafka[key]), "nothing"
         elif key not in kafka:
-            yield f"{path}[]", "nothing", shown(here[key])
+            yield f"{path}[]", within, "nothing", shown(here[key])
         else:
-            yield from walk(f"{path}[]", kafka[key], here[key])
+            yield from walk(f"{path}[]", within, kafka[key], here[key])
 
 
 def keyed(parts):

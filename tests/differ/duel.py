@@ -11,6 +11,7 @@ from world import World, resolve
 KAFKA, HERE = 0, 1
 # The coordinator is being found, or reads its log: clients ask again.
 NOT_YET = {14, 15, 16}
+INCONSISTENT_GROUP_PROTOCOL, GROUP_ID_NOT_FOUND = 23, 69
 # After these, Kafka's broker needs a moment to hear from its controller what was decided.
 CHANGES = {"CreateTopics", "DeleteTopics", "CreatePartitions", "AlterConfigs", "IncrementalAlterConfigs", "DeleteRecords", "Produce"}
 SETTLE_S = 10
@@ -107,6 +108,8 @@ class Duel:
         answers = [self.answer(broker, question) for broker in (KAFKA, HERE)]
         self.learn(question, answers)
         self.compare(question, answers, f"request {number}: {api} v{version} {question.fields}")
+        if api == "JoinGroup":
+            self.clear_refused(question, answers)
         if api in CHANGES:
             self.settle(question, number)
 
@@ -140,6 +143,17 @@ class Duel:
             case "Fetch" if all(answer.get("session_id") for answer in answers):
                 if ("session_id", answers[KAFKA]["session_id"]) not in self.world.names[KAFKA]:
                     self.world.session([answer["session_id"] for answer in answers])
+
+    def clear_refused(self, question, answers):
+        """Kafka keeps, in memory alone, an empty group that was made for a join which it refused; here there is none. It goes, so
+        that all that follows can be compared."""
+        if any(answer is None or answer.get("error_code") != INCONSISTENT_GROUP_PROTOCOL for answer in answers):
+            return
+        group = question.fields["group_id"]
+        told = [connection.ask("DescribeGroups", 6, {"groups": [group]})["groups"][0] for connection in self.connections]
+        if told[KAFKA]["group_state"] == "Empty" and told[HERE]["error_code"] == GROUP_ID_NOT_FOUND:
+            self.connections[KAFKA].ask("DeleteGroups", 2, {"groups_names": [group]})
+            self.explained["JoinGroup: a refused join leaves an empty group / none"] += 1
 
     def sync(self, question, answers):
         """The one who joined is in the middle of a rebalance, which a clock would end: it is ended here."""

@@ -16,6 +16,8 @@ pub(crate) mod resource {
     pub(crate) const BROKER_LOGGER: i8 = 8;
     pub(crate) const CLIENT_METRICS: i8 = 16;
     pub(crate) const GROUP: i8 = 32;
+    /// All of them, in Kafka's order.
+    pub(crate) const KINDS: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 }
 
 /// All configs of a topic that itself has `configs`.

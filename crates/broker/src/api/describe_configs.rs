@@ -6,7 +6,8 @@
 //! version 3 on (KIP-569).
 //!
 //! Errors, each for its resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST (another broker's
-//! number, a kind of resource that has no configs here: loggers, client metrics, groups).
+//! number, a kind of resource that has no configs here: loggers, client metrics, groups). A kind that does not exist makes the
+//! whole request INVALID_REQUEST.
 
 use chronik_state::metadata::Image;
 use chronik_state::metadata::configs::{
@@ -31,15 +32,29 @@ serves!(DescribeConfigs);
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: DescribeConfigsRequest = request.decode()?;
     let image = request.node().metadata.image();
-    let results = body
-        .resources
-        .iter()
-        .map(|resource| match configs(request.node(), &image, resource) {
-            Ok(configs) => described(&body, request.version(), resource, configs),
-            Err(failure) => refused(resource, failure),
-        })
-        .collect();
+    let results = match check_kinds(&body.resources) {
+        Err(failure) => body.resources.iter().map(|resource| refused(resource, failure.clone())).collect(),
+        Ok(()) => body
+            .resources
+            .iter()
+            .map(|resource| match configs(request.node(), &image, resource) {
+                Ok(configs) => described(&body, request.version(), resource, configs),
+                Err(failure) => refused(resource, failure),
+            })
+            .collect(),
+    };
     request.reply(&message!(DescribeConfigsResponse { results }))
+}
+
+/// With a kind that does not exist nothing of the request can be believed.
+fn check_kinds(resources: &[DescribeConfigsResource]) -> Result<(), Failure> {
+    match resources.iter().find(|resource| !resource::KINDS.contains(&resource.resource_type)) {
+        Some(asked) => refuse(format!(
+            "Unexpected resource type {} for resource {}",
+            asked.resource_type, asked.resource_name
+        )),
+        None => Ok(()),
+    }
 }
 
 fn configs(node: &Node, image: &Image, asked: &DescribeConfigsResource) -> Result<Vec<ConfigDescription>, Failure> {
@@ -50,7 +65,7 @@ fn configs(node: &Node, image: &Image, asked: &DescribeConfigsResource) -> Resul
         resource::BROKER_LOGGER => refuse("Log levels are not kept as configs of a broker".to_owned()),
         resource::CLIENT_METRICS => refuse("Unsupported resource type: CLIENT_METRICS".to_owned()),
         resource::GROUP => refuse("Unsupported resource type: GROUP".to_owned()),
-        other => refuse(format!("Unexpected resource type {other} for resource {}", asked.resource_name)),
+        other => unreachable!("kind {other} was refused"),
     }
 }
 
@@ -81,7 +96,7 @@ fn configs_of_all_brokers(image: &Image) -> Vec<ConfigDescription> {
     configs
 }
 
-fn refuse(text: String) -> Result<Vec<ConfigDescription>, Failure> {
+fn refuse<T>(text: String) -> Result<T, Failure> {
     Err(Failure { code: ErrorCode::InvalidRequest, message: Some(text) })
 }
 

@@ -24,7 +24,9 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let all = body.topic_partitions.is_none();
     let topics = asked(&body, &request.node().metadata.image());
     let Some(election) = election(body.election_type) else {
-        return request.reply(&unknown_election(body.election_type, &topics));
+        // All partitions are nobody's in particular.
+        let named = if all { &[][..] } else { &topics };
+        return request.reply(&unknown_election(body.election_type, named));
     };
     let partitions: Vec<(String, PartitionIndex)> = topics
         .iter()

@@ -8,15 +8,11 @@ use chronik_wire::messages::list_config_resources_response::ConfigResource;
 use chronik_wire::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 use chronik_wire::{ErrorCode, StrBytes, message};
 
-use super::configs::resource;
+use super::configs::resource::{self, KINDS};
 use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request};
 
 serves!(ListConfigResources);
-
-/// Kinds that exist, in the order of the answer.
-const KINDS: [i8; 5] =
-    [resource::TOPIC, resource::BROKER, resource::BROKER_LOGGER, resource::CLIENT_METRICS, resource::GROUP];
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: ListConfigResourcesRequest = request.decode()?;

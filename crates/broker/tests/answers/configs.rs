@@ -30,7 +30,10 @@ fn configs() {
         asker.ask("what the broker was told at its start", &describe_configs(BROKER, "1", told), [4]).await;
         asker.ask("of another broker", &describe_configs(BROKER, "9", None), [4]).await;
         asker.ask("of a broker without a number", &describe_configs(BROKER, "x", None), [4]).await;
-        asker.ask("of a kind that is none", &describe_configs(77, "x", None), [4]).await;
+        let mut nothing = describe_configs(77, "x", None);
+        asker.ask("of a kind that is none", &nothing, [4]).await;
+        nothing.resources.extend(describe_configs(TOPIC, "ca", KEYS).resources);
+        asker.ask("of a kind that is none, and of a topic", &nothing, [1, 4]).await;
     });
 }
 

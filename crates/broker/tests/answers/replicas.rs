@@ -16,6 +16,7 @@ fn leaders_are_elected() {
         asker.ask("of two partitions", &elect(PREFERRED, Some(&[("ea", &[0, 1])])), 0..=2).await;
         asker.ask("unclean", &elect(UNCLEAN, Some(&[("ea", &[0])])), 1..=2).await;
         asker.ask("a kind that is none", &elect(7, Some(&[("ea", &[0])])), 1..=2).await;
+        asker.ask("a kind that is none, of all", &elect(7, None), 1..=2).await;
         asker.ask("what does not exist", &elect(PREFERRED, Some(&[("ea", &[9]), ("nope", &[0])])), 0..=2).await;
         asker.ask("a topic twice", &elect(PREFERRED, Some(&[("ea", &[0]), ("ea", &[0])])), 0..=2).await;
         asker.ask("of no partition", &elect(PREFERRED, Some(&[])), 0..=2).await;
@@ -56,6 +57,12 @@ fn log_dirs_of_replicas() {
         asker.ask("to where nobody keeps anything", &move_to_log_dir(&[(&within, "lm", &[0])]), 1..=2).await;
         asker.ask("and what does not exist", &move_to_log_dir(&[(&within, "nope", &[0])]), 1..=2).await;
         asker.ask("to a relative path", &move_to_log_dir(&[("data", "lm", &[0])]), 1..=2).await;
+        let twice = move_to_log_dir(&[(&within, "lm", &[0, 1]), (&directory, "nope", &[0]), (&directory, "lm", &[9, 1])]);
+        asker.ask("a topic twice, of which a partition to two places", &twice, 1..=2).await;
+        let long = [213, 214].map(|length| "x".repeat(length));
+        let names = move_to_log_dir(&[(&directory, &long[0], &[0]), (&within, &long[1], &[0]), (&within, &long[0], &[10])]);
+        asker.ask("names as long as can be, and longer", &names, 1..=2).await;
+        asker.ask("no partition", &move_to_log_dir(&[(&within, "lm", &[])]), 1..=2).await;
         asker.ask("nothing", &move_to_log_dir(&[]), 1..=2).await;
     });
 }

@@ -285,9 +285,16 @@ impl FetchSessions {
             self.remove(session_id);
             return Err(FetchSessionError::IdNotFound { session_id });
         };
+        // What it asks for, should it forget all the rest.
+        let asked = if request.forgotten.is_empty() { Vec::new() } else { request.partitions.clone() };
         partitions.update(request.partitions, &request.forgotten);
         let others = self.partition_count - session.size;
-        if partitions.len() == 0 || others + partitions.len() > PARTITIONS_MAX {
+        if partitions.len() == 0 {
+            // As Kafka has it: the session ends, and what the request names is answered, also where it is forgotten.
+            self.remove(session_id);
+            return Ok(FetchContext { kind: Kind::Sessionless, partitions: SessionPartitions::of(asked) });
+        }
+        if others + partitions.len() > PARTITIONS_MAX {
             self.remove(session_id);
             return Ok(FetchContext { kind: Kind::Sessionless, partitions });
         }

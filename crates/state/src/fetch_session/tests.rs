@@ -89,6 +89,20 @@ fn what_clients_ask_for_takes_bounded_memory() {
 }
 
 #[test]
+fn a_session_that_forgets_all_it_has_ends_with_an_answer() {
+    let mut sessions = FetchSessions::new(10);
+    let context = sessions.begin(request(0, 0, &[1, 2]), 0).unwrap();
+    let id = sessions.complete(context, 0, 8);
+    let mut last = request(id, 1, &[1, 3]);
+    last.forgotten = [1, 2, 3].map(partition).to_vec();
+    let context = sessions.begin(last, 0).unwrap();
+    assert!(!context.is_incremental());
+    assert_eq!(order(&context), [1, 3]);
+    assert_eq!(sessions.complete(context, 0, 9), NO_SESSION);
+    assert!(sessions.is_empty());
+}
+
+#[test]
 fn ids_are_positive_and_free() {
     let mut sessions = FetchSessions::new(10);
     let mut ids = Vec::new();

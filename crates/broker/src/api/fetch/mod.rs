@@ -155,7 +155,12 @@ impl Drop for Waiting<'_> {
 fn partition_response(index: i32, result: &Result<Given, ErrorCode>, committed_only: bool) -> FetchPartition {
     let given = match result {
         Ok(given) => given,
-        Err(error) => return FetchPartition::failed(index, *error),
+        Err(error) => {
+            // Of what does not exist the list is empty; where a read failed there is none.
+            let unknown = matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
+            let aborted_transactions = unknown.then(Vec::new);
+            return FetchPartition { aborted_transactions, ..FetchPartition::failed(index, *error) };
+        }
     };
     FetchPartition {
         high_watermark: given.high_watermark,
