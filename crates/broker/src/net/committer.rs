@@ -31,14 +31,17 @@ struct State {
     runs: bool,
     /// Somebody waits for a commit.
     asked: bool,
+    /// Somebody waits for a sync of what was written before.
+    sync_asked: bool,
     stops: bool,
 }
 
 impl Committer {
-    /// Hands the group that waits now to the committer's thread, if it is large and there is one.
+    /// Hands the group that waits now to the committer's thread, if it is large and there is one. With `sync` all that is written then
+    /// is synced too, whatever the group itself asks for.
     ///
     /// The caller has said before that it waits (`Signal`), and is woken after the commit.
-    pub(crate) fn takes_over(&self, node: &Node) -> bool {
+    pub(crate) fn takes_over(&self, node: &Node, sync: bool) -> bool {
         if node.storage.unwritten_bytes() < LARGE_GROUP_BYTES {
             return false;
         }
@@ -47,6 +50,7 @@ impl Committer {
             return false;
         }
         state.asked = true;
+        state.sync_asked |= sync;
         self.changed.notify_one();
         true
     }
@@ -57,13 +61,14 @@ impl Committer {
         self.changed.notify_one();
     }
 
-    /// Waits until somebody asks; false if it is to end.
-    fn is_asked(&self) -> bool {
+    /// Waits until somebody asks, and says whether for a sync as well; none if it is to end.
+    fn asked(&self) -> Option<bool> {
         let mut state = self.state.lock();
         while !state.asked && !state.stops {
             self.changed.wait(&mut state);
         }
-        std::mem::take(&mut state.asked)
+        let sync = std::mem::take(&mut state.sync_asked);
+        std::mem::take(&mut state.asked).then_some(sync)
     }
 }
 
@@ -87,9 +92,12 @@ pub(crate) fn spawn(node: &Arc<Node>) -> std::io::Result<JoinHandle<()>> {
 }
 
 fn run(node: &Node) -> Result<(), Fatal> {
-    while node.committer.is_asked() {
+    while let Some(sync) = node.committer.asked() {
         // A reactor that commits at this moment wakes those that wait itself, and they ask again.
         if node.storage.commit()? != Commit::Busy {
+            if sync {
+                node.storage.sync_written()?;
+            }
             node.wake_reactors(None);
         }
         node.upkeep.ring_if_needed(&node.storage);

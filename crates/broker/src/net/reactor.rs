@@ -69,6 +69,14 @@ struct Releases {
     writers: VecDeque<(Lsn, Rc<Notify>)>,
 }
 
+impl Releases {
+    /// What is waited for first.
+    fn first(&self) -> Option<Lsn> {
+        let (reader, writer) = (self.readers.front().map(|reader| reader.0), self.writers.front().map(|writer| writer.0));
+        reader.into_iter().chain(writer).min()
+    }
+}
+
 /// A connection that was accepted for a reactor.
 pub(crate) struct Accepted {
     pub(crate) stream: std::net::TcpStream,
@@ -193,8 +201,9 @@ impl Reactor {
     }
 
     fn commit(&self) -> Result<(), Fatal> {
-        if self.node.committer.takes_over(&self.node) {
-            self.release();
+        // Before the hand-over: what it leaves is still said to wait, and so is woken.
+        self.release();
+        if self.node.committer.takes_over(&self.node, self.waits_for_sync()) {
             return Ok(());
         }
         if self.node.storage.commit()? == Commit::Busy {
@@ -210,6 +219,12 @@ impl Reactor {
         // Also after a commit that found nothing: whoever came meanwhile found the log taken.
         self.node.wake_reactors(Some(self.index));
         Ok(())
+    }
+
+    /// True if something that is written already has to be synced. While large groups keep coming, this thread does not come to
+    /// ask for it itself.
+    fn waits_for_sync(&self) -> bool {
+        self.durable.borrow().first().is_some_and(|first| first <= self.node.reached(false))
     }
 
     /// Lets go what the log has covered; true if something is left. That waits for the reactor that is committing now,

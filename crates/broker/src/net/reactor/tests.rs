@@ -196,6 +196,36 @@ fn a_retry_is_answered_though_nobody_syncs_what_it_repeats() {
 }
 
 #[test]
+fn a_retry_is_answered_though_large_groups_keep_coming() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let node = bring_up(&data_dir, 1);
+    let committer = committer::spawn(&node).unwrap();
+    let (partition, durable, large) = on_reactor(&node, 0, async |reactor| {
+        let partition = create(reactor, "t", "interval").await;
+        (partition, create(reactor, "u", "commit").await, create(reactor, "v", "interval").await)
+    });
+    // It does not run: of what it leaves undone at a commit, nothing is done by another that follows.
+    let reactor = Reactor::new(Arc::clone(&node), 0);
+    let first = append(&partition, 0);
+    reactor.commit().unwrap();
+    assert!(reactor.reached(first));
+    partition.configure(Arc::new(durable.settings().as_ref().clone()));
+    let again = append(&partition, 0);
+    assert_eq!(again, Position { lsn: first.lsn, durable: true });
+    reactor.wake_at(again, &Rc::default());
+    append_large(&large, 700_000);
+    reactor.commit().unwrap();
+    let deadline = std::time::Instant::now() + FOR_EVER;
+    while !reactor.reached(again) {
+        assert!(std::time::Instant::now() < deadline, "nobody syncs it");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    node.committer.stop();
+    committer.join().unwrap();
+    assert!(!node.has_failed());
+}
+
+#[test]
 fn what_was_only_written_is_synced_within_the_interval() {
     let data_dir = tempfile::tempdir().unwrap();
     let node = bring_up(&data_dir, 1);
