@@ -2,9 +2,10 @@
 //!
 //! The way of a record reads through the folders in order: `net` (the socket), `dispatch` (which API,
 //! which version), `api` (one file per Kafka API), `partition` (append, read, who waits), `metadata`
-//! (what topics there are), `coordinator` (groups), `upkeep` (what happens when nobody asks).
+//! (what topics there are), `cluster` (the other nodes), `coordinator` (groups), `upkeep` (what happens when nobody asks).
 
 mod api;
+mod cluster;
 pub mod config;
 mod coordinator;
 mod dispatch;

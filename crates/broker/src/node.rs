@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use tracing::error;
 
 use crate::api::fetch::sessions::FetchSessions;
+use crate::cluster::Cluster;
 use crate::config::{Advertise, Config};
 use crate::coordinator::Coordinator;
 use crate::dispatch::Connection;
@@ -27,6 +28,10 @@ pub(crate) struct Node {
     pub(crate) settings: Settings,
     pub(crate) storage: Arc<Storage>,
     pub(crate) metadata: Metadata,
+    /// The cluster it belongs to, as clients see it.
+    pub(crate) cluster_id: String,
+    /// What it is as one of several nodes.
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) partitions: Registry,
     pub(crate) coordinator: Coordinator,
     pub(crate) fetch_sessions: FetchSessions,

@@ -1,5 +1,6 @@
 //! How a node comes up, serves, and goes down.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,9 +18,11 @@ use tokio::sync::{Notify, oneshot, watch};
 use tracing::info;
 
 use crate::api::fetch::sessions::FetchSessions;
+use crate::cluster::founding::{self, Founded};
+use crate::cluster::{Cluster, control};
 use crate::config::{Advertise, Config, SyncPolicy};
 use crate::coordinator::Coordinator;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, directory_id};
 use crate::net::committer::{self, Committer};
 use crate::net::listener;
 use crate::net::memory::RequestMemory;
@@ -44,6 +47,9 @@ pub enum StartError {
     /// The data directory cannot be read, or is not whole.
     #[error("{0}")]
     Storage(#[from] chronik_log::StorageError),
+    /// The cluster could not begin.
+    #[error("{0}")]
+    Founding(#[from] crate::cluster::founding::FoundingError),
     /// The metadata log says what cannot be.
     #[error("{0}")]
     Metadata(#[from] crate::metadata::LoadError),
@@ -84,22 +90,54 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     let runtime = runtime().map_err(StartError::System)?;
     // Before anything is written: a signal that arrives during the start ends it in good order.
     let (mut terminate, mut interrupt) = runtime.block_on(async { signals() }).map_err(StartError::System)?;
-    let (node, listeners, ready) = bring_up(config)?;
+    let prepared = Prepared::of(Arc::new(RealDisk), config)?;
+    let founded = runtime.block_on(async {
+        tokio::select! {
+            founded = prepared.found() => founded.map(Some),
+            _ = terminate.recv() => Ok(None),
+            _ = interrupt.recv() => Ok(None),
+        }
+    })?;
+    let Some(founded) = founded else {
+        info!("stopped while waiting for other nodes");
+        return Ok(());
+    };
+    let (node, listeners, ready) = prepared.bring_up(founded)?;
     let (reactors, dealt) = spawn_reactors(&node).map_err(StartError::System)?;
     let upkeep = upkeep::spawn(&node).map_err(StartError::System)?;
     let committer = committer::spawn(&node).map_err(StartError::System)?;
+    let control = control::spawn(&node).map_err(StartError::System)?;
+    runtime.block_on(async {
+        let mut stopping = node.stopping();
+        tokio::select! {
+            () = joined(&node) => {}
+            _ = terminate.recv() => node.stop(),
+            _ = interrupt.recv() => node.stop(),
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    });
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| runtime.spawn_local(listener::accept_loop(Arc::clone(&node), listener, dealt.clone())))
         .collect();
     drop(dealt);
-    on_ready(&ready);
+    if !*node.stopping.borrow() {
+        on_ready(&ready);
+    }
     runtime.block_on(async {
         let mut stopping = node.stopping();
         tokio::select! {
             _ = terminate.recv() => info!("SIGTERM: stopping"),
             _ = interrupt.recv() => info!("interrupted: stopping"),
             _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+        if let Some(cluster) = &node.cluster {
+            tokio::select! {
+                () = cluster.leave() => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
         }
         node.stop();
         for task in accepting {
@@ -109,7 +147,7 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     });
     let threads_failed = runtime.block_on(async {
         tokio::select! {
-            failed = close(&node, reactors.into_iter().chain([upkeep]).collect(), committer) => failed,
+            failed = close(&node, reactors.into_iter().chain([upkeep]).chain(control).collect(), committer) => failed,
             _ = terminate.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
             _ = interrupt.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
         }
@@ -153,59 +191,110 @@ fn signals() -> io::Result<(Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
 }
 
+/// Returns once the node may serve: at once where it is alone, else when the cluster knows it.
+async fn joined(node: &Node) {
+    let Some(cluster) = &node.cluster else { return };
+    // The sender lives as long as the node.
+    let _ = cluster.joined().wait_for(|joined| *joined).await;
+}
+
+#[cfg(test)]
 pub(crate) fn bring_up(config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
     bring_up_on(Arc::new(RealDisk), config)
 }
 
-pub(crate) fn bring_up_on(disk: Arc<dyn Disk>, mut config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
-    let settings = Settings::parse(&config.kafka).map_err(StartError::Settings)?;
-    // Ports first: one that is taken must not leave a half-made data directory behind.
-    let listeners = config
-        .listen
-        .iter()
-        .map(|address| listener::bind(*address).map_err(|source| StartError::Listen { address: *address, source }))
-        .collect::<Result<Vec<_>, _>>()?;
-    let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+#[cfg(any(test, feature = "harness"))]
+pub(crate) fn bring_up_on(disk: Arc<dyn Disk>, config: Config) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+    Prepared::of(disk, config)?.bring_up(None)
+}
 
-    let fresh = Identity { cluster_id: readable_id(), node_id: config.node_id, directory_id: readable_id() };
-    let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
-    let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
-    config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
-    let told = told_at_start(&config, &listening);
-    config.kafka.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;
-    let metadata = Metadata::load(&storage, &config, &settings, &identity)?;
-    let ready = Ready {
-        listening: listening.clone(),
-        cluster_id: identity.cluster_id,
-        recovered_entries: recovered.entries,
-        torn_tail: recovered.torn_tail,
-    };
-    let node = Arc::new(Node {
-        partitions: Registry::default(),
-        coordinator: Coordinator::new(&settings),
-        fetch_sessions: FetchSessions::new(settings.fetch_session_slots),
-        request_memory: RequestMemory::new(config.request_memory_bytes),
-        signals: (0..reactor_count(&config)).map(|_| ReactorSignal::default()).collect(),
-        committer: Committer::default(),
-        upkeep: Bell::default(),
-        connections: AtomicUsize::new(0),
-        room: Notify::new(),
-        stopping: watch::Sender::new(false),
-        failure: OnceLock::new(),
-        config,
-        settings,
-        storage,
-        metadata,
-    });
-    let weak = Arc::downgrade(&node);
-    node.storage.wake_committers_with(move || {
-        if let Some(node) = weak.upgrade() {
-            node.wake_reactors(None);
+/// A node with its ports and its directory, which has not opened its log yet.
+struct Prepared {
+    disk: Arc<dyn Disk>,
+    config: Config,
+    settings: Settings,
+    identity: Identity,
+    listeners: Vec<TcpListener>,
+    listening: Vec<SocketAddr>,
+    /// For other nodes.
+    peers: Option<TcpListener>,
+}
+
+impl Prepared {
+    fn of(disk: Arc<dyn Disk>, config: Config) -> Result<Self, StartError> {
+        let settings = Settings::parse(&config.kafka).map_err(StartError::Settings)?;
+        // Ports first: one that is taken must not leave a half-made data directory behind.
+        let bind = |address: SocketAddr| listener::bind(address).map_err(|source| StartError::Listen { address, source });
+        let listeners = config.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+        let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let peers = config.cluster.as_ref().map(|cluster| bind(cluster.raft_listen)).transpose()?;
+        // A cluster of several gets its id when it is founded.
+        let cluster_id = if config.cluster.is_some() { String::new() } else { readable_id() };
+        let fresh = Identity { cluster_id, node_id: config.node_id, directory_id: readable_id() };
+        let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
+        Ok(Prepared { disk, config, settings, identity, listeners, listening, peers })
+    }
+
+    /// Waits until there is a cluster to be part of. At once where this was so before, or the node is alone.
+    async fn found(&self) -> Result<Option<Founded>, StartError> {
+        let Some((cluster, listener)) = self.config.cluster.as_ref().zip(self.peers.as_ref()) else { return Ok(None) };
+        let founded = founding::found(self.disk.as_ref(), &self.config, cluster, &self.identity, listener).await?;
+        Ok(Some(founded))
+    }
+
+    fn bring_up(self, founded: Option<Founded>) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+        let Prepared { disk, mut config, settings, identity, listeners, listening, peers } = self;
+        let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
+        config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
+        let told = told_at_start(&config, &listening);
+        config.kafka.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;
+        let (outbox, sent) = mpsc::unbounded_channel();
+        let metadata = Metadata::load(&storage, &config, &settings, &identity, outbox)?;
+        let (cluster_id, members) = match founded {
+            Some(founded) => (founded.cluster_id, founded.members),
+            None => (identity.cluster_id, BTreeMap::new()),
+        };
+        let cluster =
+            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), members, sent, listener));
+        let ready = Ready {
+            listening,
+            cluster_id: cluster_id.clone(),
+            recovered_entries: recovered.entries,
+            torn_tail: recovered.torn_tail,
+        };
+        let threads = reactor_count(&config) + usize::from(cluster.is_some());
+        let node = Arc::new(Node {
+            partitions: Registry::default(),
+            coordinator: Coordinator::new(&settings),
+            fetch_sessions: FetchSessions::new(settings.fetch_session_slots),
+            request_memory: RequestMemory::new(config.request_memory_bytes),
+            signals: (0..threads).map(|_| ReactorSignal::default()).collect(),
+            committer: Committer::default(),
+            upkeep: Bell::default(),
+            connections: AtomicUsize::new(0),
+            room: Notify::new(),
+            stopping: watch::Sender::new(false),
+            failure: OnceLock::new(),
+            config,
+            settings,
+            storage,
+            metadata,
+            cluster_id,
+            cluster,
+        });
+        let weak = Arc::downgrade(&node);
+        node.storage.wake_committers_with(move || {
+            if let Some(node) = weak.upgrade() {
+                node.wake_reactors(None);
+            }
+        });
+        match &node.cluster {
+            None => node.metadata.take_lead(&node)?,
+            Some(cluster) => node.metadata.introduce_brokers(cluster),
         }
-    });
-    node.metadata.take_lead(&node)?;
-    Ok((node, listeners, ready))
+        Ok((node, listeners, ready))
+    }
 }
 
 /// By Kafka's names, what the node was told by our own: who asks for its configs finds it there.
@@ -251,7 +340,7 @@ type Threads = Vec<JoinHandle<()>>;
 fn spawn_reactors(node: &Arc<Node>) -> io::Result<(Threads, Vec<UnboundedSender<Accepted>>)> {
     let mut threads = Vec::new();
     let mut dealt = Vec::new();
-    for index in 0..node.signals.len() {
+    for index in 0..reactor_count(&node.config) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let node = Arc::clone(node);
         let thread = std::thread::Builder::new().name(format!("reactor-{index}")).spawn(move || {

@@ -163,6 +163,15 @@ impl Member {
         self.set_patience();
     }
 
+    /// The leader's process is known to have ended. Without this a member refuses to vote for as long as the leader may only be slow
+    /// (check-quorum); that patience saves a leader from being disturbed, no safety rests on it.
+    pub fn leader_gone(&mut self) {
+        self.between_rounds();
+        if self.raw.raft.state == StateRole::Follower {
+            self.raw.raft.leader_id = raft::INVALID_ID;
+        }
+    }
+
     /// A message of another member.
     pub fn step(&mut self, message: Message) -> Result<(), NotTaken> {
         self.between_rounds();
@@ -301,6 +310,14 @@ impl Member {
         let snapshot = SavedSnapshot { index, term: store.term_of(index)?, membership, data };
         store.compact(snapshot.clone(), (index + 1).saturating_sub(keep));
         Some(snapshot)
+    }
+
+    /// Lets go of all applied entries in memory. Only the sole member of a group may: another one that is behind could be given neither
+    /// them nor a snapshot.
+    pub fn forget_applied(&mut self) {
+        self.between_rounds();
+        let applied = self.raw.raft.raft_log.applied;
+        self.raw.mut_store().forget(applied);
     }
 
     /// Where it stands.

@@ -90,6 +90,15 @@ impl Store {
         self.snapshot = snapshot;
     }
 
+    /// Entries up to `index` go, though no snapshot holds them.
+    pub(crate) fn forget(&mut self, index: u64) {
+        while self.first() <= index
+            && let Some(gone) = self.entries.pop_front()
+        {
+            self.base = (gone.index, gone.term);
+        }
+    }
+
     /// A snapshot that this member took itself; entries before `keep_from` go.
     pub(crate) fn compact(&mut self, snapshot: SavedSnapshot, keep_from: u64) {
         let keep_from = keep_from.min(snapshot.index + 1);

@@ -246,6 +246,15 @@ impl Group {
         panic!("the group does not heal: {standings:?}");
     }
 
+    /// A member asks for votes, and all that comes of it comes of it.
+    fn stand(&mut self, at: usize) {
+        self.nodes[at].member.as_mut().unwrap().campaign();
+        self.settle(at);
+        while !self.network.is_empty() {
+            self.deliver();
+        }
+    }
+
     fn is_whole(&self) -> bool {
         let Some(leader) = self.leader() else { return false };
         let member = self.nodes[leader].member.as_ref().unwrap();
@@ -354,6 +363,41 @@ fn the_only_voter_leads_at_once_and_commits_by_itself() {
     group.propose("a");
     assert_eq!(group.nodes[0].applied, [(3, Bytes::from_static(b"a"))]);
     assert!(group.network.is_empty());
+}
+
+#[test]
+fn a_sole_member_forgets_what_it_has_applied_and_still_makes_snapshots() {
+    let mut group = Group::new(1, 1);
+    let member = group.nodes[0].member.as_mut().unwrap();
+    member.campaign();
+    group.settle(0);
+    for number in 0..5u8 {
+        let member = group.nodes[0].member.as_mut().unwrap();
+        member.propose(Bytes::from(vec![number + 1])).unwrap();
+        group.settle(0);
+        group.nodes[0].member.as_mut().unwrap().forget_applied();
+    }
+    let member = group.nodes[0].member.as_mut().unwrap();
+    let (applied, (first, snapshot)) = (member.standing().commit, member.kept());
+    assert_eq!(first, applied + 1, "no entry is left");
+    assert!(snapshot < applied, "and the snapshot is what it was");
+    let taken = member.compact(Bytes::from_static(b"all"), 0).unwrap();
+    assert_eq!((taken.index, taken.term), (applied, member.standing().term));
+}
+
+#[test]
+fn followers_of_a_leader_that_ended_elect_another_at_once() {
+    let mut group = Group::new(3, 3);
+    group.heal();
+    let leader = group.leader().unwrap();
+    let [first, second] = [(leader + 1) % 3, (leader + 2) % 3];
+    group.nodes[leader].member = None;
+    // Told by nobody, they take the leader for slow and do not vote.
+    group.stand(first);
+    assert_eq!(group.leader(), None);
+    group.nodes[second].member.as_mut().unwrap().leader_gone();
+    group.stand(first);
+    assert_eq!(group.leader(), Some(first));
 }
 
 #[test]

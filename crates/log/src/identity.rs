@@ -73,6 +73,16 @@ impl Identity {
         Ok(found)
     }
 
+    /// The directory belongs to this cluster from now on: known once a cluster of several nodes has been founded.
+    ///
+    /// # Errors
+    /// [`IdentityError::Io`]; the file is the old one or the new one then.
+    pub fn join(&self, disk: &dyn Disk, directory: &Path, cluster_id: &str) -> Result<(), IdentityError> {
+        let path = directory.join(FILE_NAME);
+        let joined = Identity { cluster_id: cluster_id.to_owned(), ..self.clone() };
+        joined.write(disk, directory, &path).map_err(|source| IdentityError::Io { path, source })
+    }
+
     fn write(&self, disk: &dyn Disk, directory: &Path, path: &Path) -> io::Result<()> {
         let Identity { cluster_id, node_id, directory_id } = self;
         let text = format!(

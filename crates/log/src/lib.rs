@@ -14,6 +14,7 @@ mod partition;
 pub mod records;
 pub mod snapshot;
 mod storage;
+pub mod vote;
 mod wal;
 
 pub use chunk::ChunkSlice;

@@ -14,8 +14,9 @@ use crate::disk::{Disk, OpenMode};
 const DIRECTORY: &str = "metadata";
 const SUFFIX: &str = ".snapshot";
 const MAGIC: [u8; 8] = *b"CHKSNAP\0";
-const VERSION: u32 = 1;
-/// Magic, version, checksum, end offset, epoch, payload length.
+/// Version 1 had no membership.
+const VERSION: u32 = 2;
+/// Magic, version, checksum, end offset, epoch, length of what follows.
 const HEADER_BYTES: usize = 8 + 4 + 4 + 8 + 4 + 8;
 
 /// What the metadata log before `end_offset` came to.
@@ -25,6 +26,9 @@ pub struct Snapshot {
     pub end_offset: Offset,
     /// The leader epoch (term) of the record before it.
     pub epoch: LeaderEpoch,
+    /// Who belonged to the metadata's Raft group then, in bytes that only the one who wrote them understands; none in a file of
+    /// version 1, whose log was no Raft log yet.
+    pub membership: Option<Vec<u8>>,
     /// Bytes that only the one who wrote them understands.
     pub payload: Vec<u8>,
 }
@@ -77,7 +81,8 @@ fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, name: &str, snaps
     let temporary = directory.join("snapshot.tmp");
     let file = disk.open(&temporary, OpenMode::Write)?;
     file.set_length(0)?;
-    file.write_at(&[IoSlice::new(&header(snapshot)), IoSlice::new(&snapshot.payload)], 0)?;
+    let content = content(snapshot);
+    file.write_at(&[IoSlice::new(&header(snapshot, &content)), IoSlice::new(&content)], 0)?;
     file.sync()?;
     disk.rename(&temporary, &directory.join(name))?;
     disk.sync_directory(directory)?;
@@ -87,22 +92,33 @@ fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, name: &str, snaps
     Ok(())
 }
 
-fn header(snapshot: &Snapshot) -> [u8; HEADER_BYTES] {
+/// What follows the header: from version 2 on the membership behind its length (4 bytes), then the payload.
+fn content(snapshot: &Snapshot) -> Vec<u8> {
+    let Some(membership) = &snapshot.membership else { return snapshot.payload.clone() };
+    let mut content = Vec::with_capacity(4 + membership.len() + snapshot.payload.len());
+    content.extend_from_slice(&(membership.len() as u32).to_be_bytes());
+    content.extend_from_slice(membership);
+    content.extend_from_slice(&snapshot.payload);
+    content
+}
+
+fn header(snapshot: &Snapshot, content: &[u8]) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
+    let version: u32 = if snapshot.membership.is_some() { VERSION } else { 1 };
     bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_be_bytes());
+    bytes[8..12].copy_from_slice(&version.to_be_bytes());
     bytes[16..24].copy_from_slice(&snapshot.end_offset.to_be_bytes());
     bytes[24..28].copy_from_slice(&snapshot.epoch.to_be_bytes());
-    bytes[28..36].copy_from_slice(&(snapshot.payload.len() as u64).to_be_bytes());
-    let checksum = checksum(&bytes, &snapshot.payload);
+    bytes[28..36].copy_from_slice(&(content.len() as u64).to_be_bytes());
+    let checksum = checksum(&bytes, content);
     bytes[12..16].copy_from_slice(&checksum.to_be_bytes());
     bytes
 }
 
-/// CRC-32C of the header without its checksum field, then of the payload.
-fn checksum(header: &[u8; HEADER_BYTES], payload: &[u8]) -> u32 {
+/// CRC-32C of the header without its checksum field, then of what follows it.
+fn checksum(header: &[u8; HEADER_BYTES], content: &[u8]) -> u32 {
     let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]);
-    crc32c::crc32c_append(crc, payload)
+    crc32c::crc32c_append(crc, content)
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Snapshot, SnapshotError> {
@@ -114,20 +130,32 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Snapshot, SnapshotError> {
     if file.read_at(&mut bytes, 0).map_err(failed)? != length {
         return Err(damaged("it is shorter than its length says"));
     }
-    let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+    let Some((header, content)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Err(damaged("it is shorter than a header"));
     };
     if header[..8] != MAGIC {
         return Err(damaged("it does not begin as a snapshot does"));
     }
     let number = |range: std::ops::Range<usize>| header[range].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    if number(8..12) != u64::from(VERSION) {
-        return Err(damaged(&format!("its version is {}, this program reads version {VERSION}", number(8..12))));
+    let version = number(8..12);
+    if !(1..=u64::from(VERSION)).contains(&version) {
+        return Err(damaged(&format!("its version is {version}, this program reads versions 1 to {VERSION}")));
     }
-    if number(28..36) != payload.len() as u64 || number(12..16) != u64::from(checksum(header, payload)) {
+    if number(28..36) != content.len() as u64 || number(12..16) != u64::from(checksum(header, content)) {
         return Err(damaged("its checksum does not fit its content"));
     }
-    Ok(Snapshot { end_offset: number(16..24) as i64, epoch: number(24..28) as u32 as i32, payload: payload.to_vec() })
+    let (membership, payload) = match version {
+        1 => (None, content),
+        _ => split_membership(content).ok_or_else(|| damaged("its membership is longer than what follows"))?,
+    };
+    let (end_offset, epoch) = (number(16..24) as i64, number(24..28) as u32 as i32);
+    Ok(Snapshot { end_offset, epoch, membership, payload: payload.to_vec() })
+}
+
+fn split_membership(content: &[u8]) -> Option<(Option<Vec<u8>>, &[u8])> {
+    let (length, rest) = content.split_first_chunk::<4>()?;
+    let (membership, payload) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((Some(membership.to_vec()), payload))
 }
 
 #[cfg(test)]
@@ -136,7 +164,15 @@ mod tests {
     use crate::disk::RealDisk;
 
     fn snapshot(end_offset: Offset, payload: &[u8]) -> Snapshot {
-        Snapshot { end_offset, epoch: 3, payload: payload.to_vec() }
+        Snapshot { end_offset, epoch: 3, membership: Some(b"three".to_vec()), payload: payload.to_vec() }
+    }
+
+    #[test]
+    fn one_of_version_1_has_no_membership() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Snapshot { membership: None, ..snapshot(7, b"\0\0\0\x01 looks like a membership") };
+        write(&RealDisk, directory.path(), &first).unwrap();
+        assert_eq!(read_latest(&RealDisk, directory.path()).unwrap(), Some(first));
     }
 
     #[test]

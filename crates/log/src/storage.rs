@@ -280,6 +280,11 @@ impl Storage {
         self.shared.disk.as_ref()
     }
 
+    /// The same, for who keeps it longer than a call lasts.
+    pub fn shared_disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.shared.disk)
+    }
+
     /// Size and free space of the file system that holds the data directory.
     pub fn disk_space(&self) -> io::Result<DiskSpace> {
         self.shared.disk.space(&self.shared.options.data_directory)

@@ -30,7 +30,7 @@ pub(crate) fn active(request: &Request<'_>, image: &Image) -> Vec<Reachable> {
 fn reachable(request: &Request<'_>, broker: &BrokerRecord) -> Reachable {
     let (host, port) = match broker.id == request.node().config.node_id {
         true => request.node().advertised(request.connection),
-        false => broker.endpoints.first().map(|endpoint| (endpoint.host.clone(), endpoint.port)).unwrap_or_default(),
+        false => broker.endpoints.iter().find(|endpoint| endpoint.name == "PLAINTEXT").map(|endpoint| (endpoint.host.clone(), endpoint.port)).unwrap_or_default(),
     };
     Reachable {
         id: broker.id,

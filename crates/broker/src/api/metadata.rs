@@ -23,7 +23,7 @@ use chronik_wire::{ErrorCode, StrBytes, Uuid, message};
 use super::brokers;
 use crate::coordinator::offsets_topic::{self, OFFSETS_TOPIC};
 use crate::dispatch::authorize::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
-use crate::dispatch::errors::Failure;
+use crate::cluster::forward::create_topics;
 use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request};
 use crate::node::random_id;
@@ -121,16 +121,13 @@ async fn create_missing(request: &Request<'_>, wanted: &Wanted, allowed: bool) -
         return BTreeMap::new();
     }
     let command = CreateTopics { topics: missing.iter().map(with_defaults).collect(), validate_only: false };
-    let results =
-        request.node().metadata.submit(request.reactor, |controller| controller.create_topics(&command)).await;
-    match results {
+    match create_topics(request.reactor, &command).await {
         Ok(results) => {
             let refused = missing.into_iter().zip(results);
-            refused.filter_map(|(name, result)| Some((name, Failure::from(result.err()?).code))).collect()
+            refused.filter_map(|(name, result)| Some((name, result.err()?.code))).collect()
         }
         Err(error) => {
-            let code = Failure::from(error).code;
-            missing.into_iter().map(|name| (name, code)).collect()
+            missing.into_iter().map(|name| (name, error.code)).collect()
         }
     }
 }

@@ -3,38 +3,28 @@
 use std::rc::Rc;
 
 use chronik_state::ids::TopicId;
-use chronik_state::metadata::{CreatableTopic, CreateTopics, MetadataError};
-use thiserror::Error;
+use chronik_state::metadata::{CreatableTopic, CreateTopics};
+use chronik_wire::ErrorCode;
 
+use crate::cluster::forward::create_topics;
+use crate::dispatch::errors::Failure;
 pub(crate) use crate::metadata::OFFSETS_TOPIC;
-use crate::metadata::SubmitError;
 use crate::net::reactor::Reactor;
 use crate::node::random_id;
 
 /// Kafka's `offsets.topic.segment.bytes`.
 const SEGMENT_BYTES: &str = "104857600";
 
-/// Why the topic is not there.
-#[derive(Debug, Error)]
-pub(crate) enum TopicError {
-    #[error("{0}")]
-    Submit(#[from] SubmitError),
-    #[error("{0}")]
-    Refused(#[from] MetadataError),
-}
-
 /// Makes the topic unless it exists. Two who find it missing at once make one: the second is told that it exists.
-pub(crate) async fn ensure(reactor: &Rc<Reactor>) -> Result<(), TopicError> {
-    let metadata = &reactor.node.metadata;
-    if metadata.image().topic(OFFSETS_TOPIC).is_some() {
+pub(crate) async fn ensure(reactor: &Rc<Reactor>) -> Result<(), Failure> {
+    if reactor.node.metadata.image().topic(OFFSETS_TOPIC).is_some() {
         return Ok(());
     }
     let command = CreateTopics { topics: vec![topic(reactor)], validate_only: false };
-    let results = metadata.submit(reactor, |controller| controller.create_topics(&command)).await?;
-    for result in results {
+    for result in create_topics(reactor, &command).await? {
         match result {
-            Ok(_) | Err(MetadataError::TopicAlreadyExists(_)) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.code != ErrorCode::TopicAlreadyExists => return Err(error),
+            _ => {}
         }
     }
     Ok(())

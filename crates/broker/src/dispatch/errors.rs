@@ -21,6 +21,15 @@ pub(crate) struct Failure {
     pub(crate) message: Option<String>,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.code.name()),
+            None => f.write_str(self.code.name()),
+        }
+    }
+}
+
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
         Failure { code, message: None }
@@ -83,7 +92,11 @@ impl From<NoProducerId> for Failure {
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let code = match &error {
-            SubmitError::Log(error) => append(error),
+            SubmitError::NotController { .. } => ErrorCode::NotController,
+            SubmitError::Busy(_) => ErrorCode::ThrottlingQuotaExceeded,
+            // The client finds out by asking again.
+            SubmitError::Lost => ErrorCode::NotController,
+            SubmitError::TimedOut => ErrorCode::RequestTimedOut,
             // Whether it happened will be seen after the restart; a client finds out by asking again.
             SubmitError::NodeStops => ErrorCode::RequestTimedOut,
         };

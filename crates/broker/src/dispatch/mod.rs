@@ -15,6 +15,7 @@ use chronik_wire::{ApiKey, DecodeError, EncodeError, FrameError, RequestHeader};
 use thiserror::Error;
 use tokio::sync::Notify;
 
+use crate::cluster::{controller, forward};
 use crate::net::output::Run;
 use crate::net::reactor::Reactor;
 use crate::node::Node;
@@ -125,6 +126,25 @@ pub(crate) fn is_produce(frame: &[u8]) -> bool {
 
 /// Serves any request but Produce.
 pub(crate) async fn serve(reactor: &Rc<Reactor>, connection: &mut Connection, frame: Bytes) -> Result<Reply, BadRequest> {
+    let Some(cluster) = &reactor.node.cluster else { return serve_here(reactor, connection, frame).await };
+    let (header, _) = chronik_wire::Request::split(&frame)?;
+    if !forward::is_for_leader(header.api_key) {
+        return serve_here(reactor, connection, frame).await;
+    }
+    if let Some(answer) = forward::pass_on(&reactor.node, cluster, &frame).await {
+        return Ok(Reply::Bytes(answer));
+    }
+    let reply = serve_here(reactor, connection, frame).await?;
+    controller::until_seen(&reactor.node, cluster).await;
+    Ok(reply)
+}
+
+/// The same, without passing it on.
+pub(crate) async fn serve_here(
+    reactor: &Rc<Reactor>,
+    connection: &mut Connection,
+    frame: Bytes,
+) -> Result<Reply, BadRequest> {
     let inner = chronik_wire::Request::parse(frame)?;
     let (api_key, api_version) = (inner.header.api_key, inner.header.api_version);
     let api = table::api(api_key).ok_or(FrameError::UnsupportedVersion { api_key, api_version })?;

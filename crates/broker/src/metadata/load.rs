@@ -1,20 +1,30 @@
 //! The metadata at a start: the snapshot, what the log holds behind it, and this process's registration.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chronik_log::snapshot::{self as snapshot_file, SnapshotError};
+use bytes::Bytes;
+use chronik_consensus::{BadState, HardState, Member, Membership, Message, Saved, SavedSnapshot, Settings as MemberSettings};
+use chronik_log::snapshot::{self as snapshot_file, Snapshot, SnapshotError};
+use chronik_log::vote::{self, Vote, VoteError};
 use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records};
 use chronik_state::ids::{LogId, Offset};
 use chronik_state::metadata::record::{Endpoint, Record};
 use chronik_state::metadata::{
-    BrokerRegistration, ClusterStart, Controller, ControllerSettings, Image, MetadataError, Restart, SupportedFeature,
+    BrokerRegistration, ClusterStart, ControllerSettings, Image, MetadataError, Restart, SupportedFeature,
 };
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use super::codec::CodecError;
+use super::council::{Council, CouncilError, Seat};
+use super::journal::{Journal, JournalError, index_at, offset_of};
 use super::snapshot::Snapshots;
-use super::{Metadata, append, codec};
+use super::{Metadata, codec, decision};
 use crate::config::{Advertise, Config};
 use crate::node::{now_ms, random_id};
 use crate::settings::Settings;
@@ -43,6 +53,33 @@ pub enum LoadError {
     /// Part of the metadata is gone.
     #[error("the metadata log holds offsets {log_start_offset} to {log_end_offset}, but the newest snapshot ends at offset {snapshot_end_offset}: what lies between is missing\n\nTopics that are not known would be deleted with their records, so nothing here was touched.\n\nFix: restore the directory `metadata` of the data directory from a backup")]
     Missing { log_start_offset: Offset, log_end_offset: Offset, snapshot_end_offset: Offset },
+    /// The newest snapshot does not say who belongs to the group.
+    #[error("the metadata snapshot does not say who belongs to the metadata's Raft group: {0}\n\nFix: restore the directory `metadata` of the data directory from a backup")]
+    Membership(String),
+    /// The directory is that of a single node.
+    #[error("this data directory belongs to a node on its own, and the configuration describes a cluster\n\nA cluster begins with empty directories.\n\nFix: start this node without peers, or give it an empty data directory")]
+    OnItsOwn,
+    /// The directory is that of a member of a cluster.
+    #[error("this data directory belongs to one of several nodes, and the configuration describes a node on its own\n\nFix: start it with the configuration file of the cluster, or with another data directory")]
+    OneOfSeveral,
+    /// The vote cannot be read or written.
+    #[error("{0}")]
+    Vote(#[from] VoteError),
+    /// The vote is gone.
+    #[error("the file `metadata/vote` of the data directory is missing\n\nIt says whom this node voted for. Without it the node could vote twice and two metadata leaders decide, so it does not start.\n\nFix: restore the file from a backup of the same node")]
+    NoVote,
+    /// The log cannot be what the group agreed on.
+    #[error("{0}")]
+    Group(#[from] BadState),
+    /// The log could not be cut to what the snapshot says.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// What the group had agreed on could not be applied.
+    #[error("{0}")]
+    Council(#[from] CouncilError),
+    /// A bug: nobody else could have refused.
+    #[error("a node that is alone could not decide upon its metadata: {0}")]
+    Alone(String),
     /// This node may not join.
     #[error("{0}")]
     Refused(#[from] MetadataError),
@@ -58,51 +95,166 @@ pub enum LoadError {
 }
 
 impl Metadata {
-    /// Reads what the node knew, and registers this process anew.
-    pub(crate) fn load(storage: &Storage, config: &Config, settings: &Settings, identity: &Identity) -> Result<Self, LoadError> {
+    /// Takes this node's seat in the metadata's Raft group. A node that is the whole group reads what it knew, and registers this
+    /// process anew; one of several hears what it missed once it runs.
+    pub(crate) fn load(
+        storage: &Arc<Storage>,
+        config: &Config,
+        settings: &Settings,
+        identity: &Identity,
+        outbox: mpsc::UnboundedSender<Message>,
+    ) -> Result<Self, LoadError> {
+        let disk = storage.shared_disk();
         let log = storage.create(LogId::METADATA, log_config())?;
-        let mut image = Image::default();
-        let mut end_offset = 0;
-        if let Some(snapshot) = snapshot_file::read_latest(storage.disk(), &config.data_dir)? {
-            end_offset = snapshot.end_offset;
-            super::snapshot::decode(&snapshot.payload)
-                .map_err(|source| LoadError::Record { offset: end_offset, source })?
-                .iter()
-                .for_each(|record| image.apply(record));
+        let own_id = raft_id(directory_id(&identity.directory_id));
+        let (snapshot, vote) = match snapshot_file::read_latest(disk.as_ref(), &config.data_dir)? {
+            Some(file) if file.membership.is_some() => {
+                let snapshot = super::snapshot::read(&file).expect("it has a membership").map_err(LoadError::Membership)?;
+                let vote = vote::read(disk.as_ref(), &config.data_dir)?.ok_or(LoadError::NoVote)?;
+                (snapshot, vote)
+            }
+            older => {
+                let founding = found_alone(&log, older, own_id)?;
+                let vote = Vote { term: founding.term, voted_for: 0 };
+                // The snapshot last: it says that the rest is there.
+                vote::write(disk.as_ref(), &config.data_dir, vote)?;
+                super::snapshot::write(disk.as_ref(), &config.data_dir, &founding)?;
+                log.advance_log_start(offset_of(founding.index) + 1)?;
+                (founding, vote)
+            }
+        };
+        let members = &snapshot.membership;
+        let alone = members.voters == [own_id] && members.learners.is_empty() && !members.is_joint();
+        if alone != config.cluster.is_none() {
+            return Err(if alone { LoadError::OnItsOwn } else { LoadError::OneOfSeveral });
         }
-        check_whole(&log, end_offset)?;
-        let snapshots = Snapshots::new(end_offset);
-        // One voter: what is in the log was committed.
-        log.note_high_watermark(log.log_end_offset());
-        replay(&log, end_offset, |record| image.apply(record))?;
-        let term = log.last_epoch().map_or(1, |epoch| epoch + 1);
+        let journal = Journal::new(Arc::clone(&log));
+        cut_to_fit(&journal, &snapshot, alone)?;
+        let entries = journal.read(snapshot.index + 1, now_ms())?;
+        let image = image_of(&snapshot)?;
+        let snapshot_index = snapshot.index;
+        let (election_ticks, heartbeat_ticks) = config.cluster.as_ref().map_or((10, 1), ticks);
+        let member_settings = MemberSettings { id: own_id, election_ticks, heartbeat_ticks, seed: 0 };
+        let hard_state = HardState { term: vote.term, vote: vote.voted_for, commit: 0 };
+        let member = Member::new(member_settings, Saved { hard_state, snapshot, entries })?;
         let controller_settings = ControllerSettings {
             default_partitions: settings.default_partitions,
             default_replication_factor: settings.default_replication_factor,
             configs: config.kafka.clone(),
         };
-        let mut controller = Controller::new(controller_settings, image);
-        let mut decided = Vec::new();
-        let start = ClusterStart { cluster_id: identity.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
-        let decision = controller.start_cluster(&start);
-        decision.reply?;
-        take(&mut controller, decision.records, &mut decided);
-        let registration = registration(config, identity);
-        let decision = controller.register_broker(&registration, log.log_end_offset() + decided.len() as i64);
-        let broker_epoch = decision.reply;
-        take(&mut controller, decision.records, &mut decided);
-        append(&log, term, &decided)?;
-        storage.commit()?;
+        let mut council = Council::new(Seat {
+            member,
+            journal,
+            disk,
+            data_directory: config.data_dir.clone(),
+            vote,
+            settings: controller_settings,
+            image,
+            snapshot_index,
+            outbox,
+        });
+        let mut broker_epoch = -1;
+        if alone {
+            broker_epoch = lead_alone(&mut council, storage, config, identity)?;
+        }
+        let entries_between = config.cluster.as_ref().map_or(ENTRIES_BETWEEN, |cluster| cluster.snapshot_min_interval_entries);
+        let commit_timeout = config.cluster.as_ref().map_or(5000, |cluster| cluster.rpc_timeout_ms);
         Ok(Metadata {
-            image: ArcSwap::from_pointee(controller.image().clone()),
+            // Before the node has caught up, what it knows may be old: nobody is to see it.
+            image: ArcSwap::from_pointee(if alone { council.applied().clone() } else { Image::default() }),
             log,
-            term,
-            broker_epoch,
-            controller: tokio::sync::Mutex::new(controller),
-            snapshots,
+            term: AtomicU64::new(council.standing().term),
+            applied_index: AtomicU64::new(council.applied_index()),
+            broker_epoch: AtomicI64::new(broker_epoch),
+            council: tokio::sync::Mutex::new(council),
+            alone,
+            is_published: AtomicBool::new(alone),
+            snapshots: Snapshots::new(snapshot_index, entries_between),
             producer_ids: super::producer_ids::ProducerIds::default(),
+            commit_timeout: Duration::from_millis(commit_timeout),
         })
     }
+}
+
+/// Entries behind the last snapshot that make another one due, on a node that is alone.
+const ENTRIES_BETWEEN: u64 = 10_000;
+
+/// A group of one elects itself, applies what it had agreed on, and registers its process.
+fn lead_alone(council: &mut Council, storage: &Storage, config: &Config, identity: &Identity) -> Result<i64, LoadError> {
+    council.member.campaign();
+    settle_alone(council, storage)?;
+    let offset = offset_of(council.next_index());
+    let mut controller = council.decider().map_err(|error| LoadError::Alone(error.to_string()))?.clone();
+    let start = ClusterStart { cluster_id: identity.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
+    let decision = controller.start_cluster(&start);
+    decision.reply?;
+    let mut records = decision.records;
+    records.iter().for_each(|record| controller.apply(record));
+    let registered = controller.register_broker(&registration(config, identity), offset);
+    records.extend(registered.records);
+    council.propose(&records).map_err(|error| LoadError::Alone(error.to_string()))?;
+    settle_alone(council, storage)?;
+    council.forget_entries();
+    Ok(registered.reply)
+}
+
+/// Nobody else writes yet, so nothing has to be waited for.
+fn settle_alone(council: &mut Council, storage: &Storage) -> Result<(), LoadError> {
+    let sync = async |_| storage.commit().map(|_| ()).map_err(CouncilError::Disk);
+    let settled = pin!(council.settle(sync, |_| {})).poll(&mut Context::from_waker(Waker::noop()));
+    match settled {
+        Poll::Ready(settled) => Ok(settled?),
+        Poll::Pending => unreachable!("a sync that does not wait"),
+    }
+}
+
+/// What a group of one begins with: nothing in a new directory; in one that was written before its log was that of a Raft group,
+/// all that the log came to.
+fn found_alone(log: &Arc<PartitionLog>, older: Option<Snapshot>, own_id: u64) -> Result<SavedSnapshot, LoadError> {
+    let membership = Membership::of([own_id]);
+    let mut image = Image::default();
+    let mut end_offset = 0;
+    if let Some(snapshot) = older {
+        end_offset = snapshot.end_offset;
+        let records = decision::decode(&snapshot.payload)
+            .map_err(|source| LoadError::Record { offset: end_offset, source })?;
+        records.iter().for_each(|record| image.apply(record));
+    }
+    check_whole(log, end_offset)?;
+    if log.log_end_offset() == 0 {
+        return Ok(SavedSnapshot::founding(membership, Bytes::new()));
+    }
+    replay(log, end_offset, |record| image.apply(record))?;
+    log.note_high_watermark(log.log_end_offset());
+    Ok(SavedSnapshot {
+        index: index_at(log.log_end_offset() - 1),
+        term: log.last_epoch().map_or(1, |epoch| epoch.max(1) as u64),
+        membership,
+        data: decision::encode(&image.to_records()).into(),
+    })
+}
+
+fn image_of(snapshot: &SavedSnapshot) -> Result<Image, LoadError> {
+    let records = decision::decode(&snapshot.data)
+        .map_err(|source| LoadError::Record { offset: offset_of(snapshot.index), source })?;
+    let mut image = Image::default();
+    records.iter().for_each(|record| image.apply(record));
+    Ok(image)
+}
+
+/// The log goes on where the snapshot ends. Nothing must be missing in between.
+///
+/// One of several members may have been stopped between writing a leader's snapshot and beginning its log anew: a log that
+/// ends before the snapshot, or that goes on behind it in an older term, is of a history that the snapshot has replaced.
+fn cut_to_fit(journal: &Journal, snapshot: &SavedSnapshot, alone: bool) -> Result<(), LoadError> {
+    let end_offset = offset_of(snapshot.index) + 1;
+    if !alone {
+        let is_shorter = journal.log().log_end_offset() < end_offset;
+        if is_shorter || journal.term_of(snapshot.index + 1).is_some_and(|term| term < snapshot.term) {
+            journal.begin_behind(snapshot.index)?;
+        }
+    }
+    check_whole(journal.log(), end_offset)
 }
 
 /// The log goes on where the snapshot ends, which is 0 without one. Nothing must be missing in between, nor behind: what
@@ -115,11 +267,22 @@ fn check_whole(log: &PartitionLog, snapshot_end_offset: Offset) -> Result<(), Lo
     Err(LoadError::Missing { log_start_offset, log_end_offset, snapshot_end_offset })
 }
 
-fn take(controller: &mut Controller, records: Vec<Record>, decided: &mut Vec<Record>) {
-    records.iter().for_each(|record| controller.apply(record));
-    decided.extend(records);
+/// What a directory is called in the metadata's Raft group. A node with a new disk is another member: it has forgotten what
+/// the old one promised.
+pub(crate) fn raft_id(directory_id: [u8; 16]) -> u64 {
+    // 0 is nobody.
+    u64::from_be_bytes(*directory_id.first_chunk().expect("it has 16 bytes")).max(1)
 }
 
+/// Milliseconds of one tick of the Raft group.
+pub(crate) const TICK_MS: u64 = 50;
+
+fn ticks(cluster: &crate::config::ClusterConfig) -> (usize, usize) {
+    let heartbeat = (cluster.heartbeat_interval_ms / TICK_MS).max(1);
+    ((cluster.election_timeout_ms / TICK_MS).max(heartbeat * 2) as usize, heartbeat as usize)
+}
+
+/// What this process says of itself; alone it has caught up with itself.
 fn registration(config: &Config, identity: &Identity) -> BrokerRegistration {
     let port = config.listen.first().map_or(0, |address| address.port());
     let (host, port) = match &config.advertise {
@@ -141,7 +304,7 @@ fn registration(config: &Config, identity: &Identity) -> BrokerRegistration {
 }
 
 /// The 16 bytes behind 22 characters; an id that was written by hand counts by its first bytes.
-fn directory_id(text: &str) -> [u8; 16] {
+pub(crate) fn directory_id(text: &str) -> [u8; 16] {
     crate::node::parse_id(text).unwrap_or_else(|| {
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(text.bytes()).for_each(|(byte, character)| *byte = character);
@@ -186,6 +349,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use chronik_log::disk::RealDisk;
+    use chronik_log::records::BatchBuilder;
+    use chronik_log::{Append, StorageOptions, SyncClass};
+    use chronik_state::ids::TopicId;
+    use chronik_state::metadata::record::TopicRecord;
     use crate::node::Node;
     use crate::start::{self, StartError};
 
@@ -210,12 +378,69 @@ mod tests {
         assert!(matches!(error, Some(StartError::Metadata(LoadError::Missing { .. }))), "{error:?}");
     }
 
+    fn own_id(node: &Node) -> u64 {
+        raft_id(node.metadata.image().broker(1).unwrap().directory_id)
+    }
+
+    /// Before the log was that of a Raft group it held records one by one, and a snapshot had no membership.
+    #[test]
+    fn a_directory_of_before_is_taken_over_with_all_that_it_knew() {
+        for with_snapshot in [false, true] {
+            let data_dir = tempfile::tempdir().unwrap();
+            let config = Config { data_dir: data_dir.path().to_owned(), ..Config::default() };
+            let topic = |number: u8| Record::Topic(TopicRecord { topic_id: TopicId([number; 16]), name: format!("t{number}") });
+            let fresh = Identity { cluster_id: "cluster".to_owned(), node_id: 1, directory_id: "directory".to_owned() };
+            Identity::of_directory(&RealDisk, data_dir.path(), fresh).unwrap();
+            let (storage, _) = Storage::open(Arc::new(RealDisk), StorageOptions::new(data_dir.path()), now_ms()).unwrap();
+            let log = storage.create(LogId::METADATA, log_config()).unwrap();
+            for number in 1..=3 {
+                let mut batch = BatchBuilder::new();
+                let mut bytes = Vec::new();
+                codec::encode(&topic(number), &mut bytes);
+                batch.record(now_ms(), None, Some(&bytes), &[]);
+                let append = Append { leader_epoch: 4, now_ms: now_ms(), sync: SyncClass::Commit, privileged: true };
+                log.append(batch.build().as_valid(), append).unwrap();
+            }
+            if with_snapshot {
+                let payload = decision::encode(&[topic(1), topic(2)]);
+                let before = Snapshot { end_offset: 2, epoch: 4, membership: None, payload };
+                snapshot_file::write(storage.disk(), data_dir.path(), &before).unwrap();
+                log.advance_log_start(2).unwrap();
+            }
+            storage.close(now_ms()).unwrap();
+            drop((log, storage));
+            let mut epochs = Vec::new();
+            for _ in 0..3 {
+                let node = bring_up(&config.data_dir).unwrap();
+                let image = node.metadata.image();
+                let names: Vec<_> = image.topics().map(|topic| topic.name.to_string()).collect();
+                assert_eq!(names, ["t1", "t2", "t3"], "with a snapshot: {with_snapshot}");
+                assert!(node.metadata.reached().term > 4, "a new leader has a new term");
+                epochs.push(node.metadata.broker_epoch());
+                node.storage.close(now_ms()).unwrap();
+            }
+            assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_forgot_its_vote_does_not_start() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = bring_up(data_dir.path()).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        std::fs::remove_file(data_dir.path().join("metadata/vote")).unwrap();
+        let error = bring_up(data_dir.path()).err();
+        assert!(matches!(error, Some(StartError::Metadata(LoadError::NoVote))), "{error:?}");
+    }
+
     #[test]
     fn a_snapshot_of_what_the_log_never_held_refuses_to_start() {
         let data_dir = tempfile::tempdir().unwrap();
         let node = bring_up(data_dir.path()).unwrap();
         let end_offset = node.metadata.log.log_end_offset() + 1;
-        let ahead = snapshot_file::Snapshot { end_offset, epoch: 1, payload: Vec::new() };
+        let membership = Some(Membership::of([own_id(&node)]).encode());
+        let ahead = snapshot_file::Snapshot { end_offset, epoch: 1, membership, payload: Vec::new() };
         snapshot_file::write(node.storage.disk(), data_dir.path(), &ahead).unwrap();
         node.storage.close(now_ms()).unwrap();
         drop(node);

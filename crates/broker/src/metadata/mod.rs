@@ -1,9 +1,12 @@
 //! What topics there are: the metadata log, the machine that decides upon it, and the image that everyone reads.
 //!
-//! A change is decided by [`Controller`], appended to the metadata log as one batch, and told once that batch is durable and
-//! applied. A single node is the only voter: durable here is committed. Raft will stand between the two.
+//! A change is decided by [`Controller`] on the node that leads the metadata's Raft group, appended to the metadata log as one
+//! entry, and told once that entry is committed and applied. A single node is a group of one: the same code.
 
 pub(crate) mod codec;
+pub(crate) mod council;
+mod decision;
+mod journal;
 mod load;
 mod producer_ids;
 mod publish;
@@ -12,39 +15,52 @@ mod snapshot;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chronik_log::records::BatchBuilder;
-use chronik_log::{Append, AppendError, PartitionLog, SyncClass};
-use chronik_state::ids::{LeaderEpoch, Offset, TimestampMs};
+use chronik_log::PartitionLog;
+use chronik_state::ids::{LeaderEpoch, Offset};
 use chronik_state::metadata::record::Record;
 use chronik_state::metadata::{Controller, Decision, Image};
 use thiserror::Error;
 
+use council::{Applied, Change, Council, CouncilError};
 pub use load::LoadError;
+pub(crate) use journal::offset_of;
+pub(crate) use load::{TICK_MS, directory_id, raft_id};
 pub(crate) use producer_ids::NoProducerId;
+pub(crate) use snapshot::{has_founded, write_founding};
 
+use crate::cluster::Cluster;
 use crate::net::reactor::{Position, Reactor};
-use crate::node::{Node, now_ms};
+use crate::node::Node;
 
 /// The node's view of the cluster's metadata.
 pub(crate) struct Metadata {
     image: ArcSwap<Image>,
     log: Arc<PartitionLog>,
-    /// In which term this node decides.
-    term: LeaderEpoch,
-    /// What the metadata log calls this process.
-    broker_epoch: i64,
-    /// One decision at a time, from its making to its being applied.
-    controller: tokio::sync::Mutex<Controller>,
+    /// Copies of what the council says, for those who do not wait for it.
+    term: AtomicU64,
+    applied_index: AtomicU64,
+    /// What the metadata log calls this process; −1 until it has been registered.
+    broker_epoch: AtomicI64,
+    /// One event at a time, with all that comes of it.
+    council: tokio::sync::Mutex<Council>,
+    /// Nobody else belongs to the group.
+    alone: bool,
+    /// Whether others on this node are told of changes: on one of several nodes only once it has been registered, for until
+    /// then what it knows may be old.
+    is_published: AtomicBool,
     snapshots: snapshot::Snapshots,
     producer_ids: producer_ids::ProducerIds,
+    commit_timeout: Duration,
 }
 
 /// See [`Metadata::reached`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reached {
-    /// In which term this node decides.
+    /// The newest term that is known.
     pub(crate) term: LeaderEpoch,
     /// The offset that the next record gets.
     pub(crate) log_end_offset: Offset,
@@ -52,11 +68,17 @@ pub(crate) struct Reached {
     pub(crate) high_watermark: Offset,
 }
 
-/// Why a change did not happen. Nothing of it is in the log.
+/// Why a change did not happen, or is not known to have.
 #[derive(Debug, Error)]
 pub(crate) enum SubmitError {
-    #[error("the metadata log takes nothing: {0}")]
-    Log(#[from] AppendError),
+    #[error("this node does not lead the metadata")]
+    NotController { leader: Option<u64> },
+    #[error("the metadata takes nothing at the moment: {0}")]
+    Busy(String),
+    #[error("another node leads the metadata by now; whether the change was made is seen in the metadata")]
+    Lost,
+    #[error("too few nodes confirmed the change in time; it may be made yet")]
+    TimedOut,
     #[error("the node stops")]
     NodeStops,
 }
@@ -67,48 +89,149 @@ impl Metadata {
         self.image.load_full()
     }
 
+    /// At a start, before anything runs: where the brokers are that this node knows of.
+    pub(crate) fn introduce_brokers(&self, cluster: &Cluster) {
+        let council = self.council.try_lock().expect("nothing runs yet");
+        cluster.brokers_changed(council.applied());
+    }
+
+    /// All that is committed and applied, also before this node shows it to anyone.
+    pub(crate) async fn known_image(&self) -> Image {
+        self.council.lock().await.applied().clone()
+    }
+
     /// How far the metadata log has come.
     pub(crate) fn reached(&self) -> Reached {
         Reached {
-            term: self.term,
+            term: self.term.load(Ordering::Relaxed) as LeaderEpoch,
             log_end_offset: self.log.log_end_offset(),
             high_watermark: self.log.high_watermark(),
         }
     }
 
-    /// Decides, makes it durable, applies and publishes it, and only then answers.
+    /// The last entry that is applied here.
+    pub(crate) fn applied_index(&self) -> u64 {
+        self.applied_index.load(Ordering::Acquire)
+    }
+
+    /// Which incarnation of the broker this process is; −1 until it has been registered.
+    pub(crate) fn broker_epoch(&self) -> i64 {
+        self.broker_epoch.load(Ordering::Acquire)
+    }
+
+    /// Decides, makes it durable on a majority, applies and publishes it, and only then answers.
     pub(crate) async fn submit<R>(
         &self,
         reactor: &Reactor,
         decide: impl FnOnce(&Controller) -> Decision<R>,
     ) -> Result<R, SubmitError> {
-        let mut controller = self.controller.lock().await;
-        let decision = decide(&controller);
+        self.submit_at(reactor, |controller, _| decide(controller)).await
+    }
+
+    /// As [`Metadata::submit`], for a decision that has to know which offset of the metadata log it gets.
+    pub(crate) async fn submit_at<R>(
+        &self,
+        reactor: &Reactor,
+        decide: impl FnOnce(&Controller, Offset) -> Decision<R>,
+    ) -> Result<R, SubmitError> {
+        let mut council = self.council.lock().await;
+        let offset = journal::offset_of(council.next_index());
+        let decision = decide(council.decider()?, offset);
         if decision.records.is_empty() {
             return Ok(decision.reply);
         }
-        let position = append(&self.log, self.term, &decision.records)?;
-        let unapplied = Unapplied { node: &reactor.node };
-        if reactor.until(position).await.is_err() {
-            std::mem::forget(unapplied);
-            return Err(SubmitError::NodeStops);
+        let committed = council.propose(&decision.records)?;
+        self.settle(&mut council, reactor).await?;
+        drop(council);
+        match tokio::time::timeout(self.commit_timeout, committed).await {
+            Ok(Ok(true)) => Ok(decision.reply),
+            Ok(Ok(false)) => Err(SubmitError::Lost),
+            // The council is gone only with the node.
+            Ok(Err(_)) => Err(SubmitError::NodeStops),
+            Err(_) => Err(SubmitError::TimedOut),
         }
-        for record in &decision.records {
-            controller.apply(record);
+    }
+
+    /// An event of the Raft group, with all that comes of it.
+    pub(crate) async fn attend<R>(
+        &self,
+        reactor: &Reactor,
+        event: impl FnOnce(&mut Council) -> R,
+    ) -> Result<R, SubmitError> {
+        let mut council = self.council.lock().await;
+        let outcome = event(&mut council);
+        self.settle(&mut council, reactor).await?;
+        Ok(outcome)
+    }
+
+    async fn settle(&self, council: &mut Council, reactor: &Reactor) -> Result<(), SubmitError> {
+        let node = &reactor.node;
+        let unfinished = Unfinished { node };
+        let sync = async |position: Position| reactor.until(position).await.map_err(|_| CouncilError::NodeStops);
+        let settled = council.settle(sync, |applied| self.take_in(node, applied)).await;
+        std::mem::forget(unfinished);
+        if self.alone {
+            council.forget_entries();
         }
-        self.publish(&reactor.node, controller.image().clone(), &decision.records);
-        std::mem::forget(unapplied);
-        Ok(decision.reply)
+        self.copy_from(council);
+        if let Some(cluster) = &node.cluster {
+            cluster.observe(council.standing(), council.applied_index());
+        }
+        match settled {
+            Ok(()) => Ok(()),
+            Err(CouncilError::NodeStops) => Err(SubmitError::NodeStops),
+            Err(error) => {
+                node.fail(&error);
+                Err(SubmitError::NodeStops)
+            }
+        }
+    }
+
+    fn take_in(&self, node: &Node, applied: Applied) {
+        let Applied { image, change } = applied;
+        if let Some(cluster) = &node.cluster {
+            let has_brokers = |record: &Record| matches!(record, Record::Broker(_));
+            let is_changed = match &change {
+                Change::Records(records) => records.iter().any(has_brokers),
+                Change::Whole => true,
+            };
+            if is_changed {
+                cluster.brokers_changed(&image);
+            }
+            if !self.is_published.load(Ordering::Acquire) {
+                return self.take_in_first(node, cluster, image);
+            }
+        }
+        match change {
+            Change::Records(records) => self.publish(node, image, &records),
+            Change::Whole => self.publish_whole(node, image),
+        }
+    }
+
+    /// Before this process has been registered the node shows nothing of what it knows, and leads nothing: an old image could
+    /// make it lead, or delete partitions that were created since.
+    fn take_in_first(&self, node: &Node, cluster: &Cluster, image: Image) {
+        let own = image.broker(node.config.node_id).filter(|broker| broker.incarnation_id == cluster.incarnation_id);
+        let Some(epoch) = own.map(|broker| broker.epoch) else { return };
+        self.broker_epoch.store(epoch, Ordering::Release);
+        self.is_published.store(true, Ordering::Release);
+        self.publish_whole(node, image);
+        cluster.has_joined();
+    }
+
+    fn copy_from(&self, council: &Council) {
+        self.term.store(council.standing().term, Ordering::Relaxed);
+        self.applied_index.store(council.applied_index(), Ordering::Release);
     }
 }
 
-/// A decision that is in the log and not yet applied. Whoever gives up here, by a panic or otherwise, leaves a node that
+/// A round of the Raft group that has begun and not ended. Whoever gives up here, by a panic or otherwise, leaves a node that
 /// knows something else than its log says: it must not go on.
-struct Unapplied<'a> {
+struct Unfinished<'a> {
     node: &'a Node,
 }
 
-impl Drop for Unapplied<'_> {
+impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         self.node.fail(&"a metadata change was written to the log and could not be applied; the next start applies it");
     }
@@ -116,24 +239,3 @@ impl Drop for Unapplied<'_> {
 
 /// Where groups keep their members and offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
-/// Appends the records of one decision as one batch.
-fn append(log: &PartitionLog, term: LeaderEpoch, records: &[Record]) -> Result<Position, AppendError> {
-    let now_ms = now_ms();
-    let batch = batch(records, now_ms);
-    let appended =
-        log.append(batch.as_valid(), Append { leader_epoch: term, now_ms, sync: SyncClass::Commit, privileged: true })?;
-    log.note_high_watermark(appended.last_offset + 1);
-    Ok(Position { lsn: appended.lsn, durable: true })
-}
-
-fn batch(records: &[Record], now_ms: TimestampMs) -> chronik_log::records::OwnedBatch {
-    let mut batch = BatchBuilder::new();
-    let mut bytes = Vec::new();
-    for record in records {
-        bytes.clear();
-        codec::encode(record, &mut bytes);
-        batch.record(now_ms, None, Some(&bytes), &[]);
-    }
-    batch.build()
-}

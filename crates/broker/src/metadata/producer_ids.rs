@@ -31,7 +31,12 @@ impl Metadata {
             if let Some(id) = self.producer_ids.take() {
                 return Ok(id);
             }
-            let (broker, epoch) = (reactor.node.config.node_id, self.broker_epoch);
+            if let Some(cluster) = &reactor.node.cluster {
+                let block = cluster.allocate_producer_ids().await.map_err(|_| SubmitError::TimedOut)?;
+                *self.producer_ids.block.lock() = Some(block);
+                continue;
+            }
+            let (broker, epoch) = (reactor.node.config.node_id, self.broker_epoch());
             let block = self.submit(reactor, |controller| controller.allocate_producer_ids(broker, epoch)).await??;
             // Whoever asked at the same time may have brought a block too; what is left of it is forgotten.
             *self.producer_ids.block.lock() = Some(block);

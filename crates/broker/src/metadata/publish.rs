@@ -34,6 +34,14 @@ impl Metadata {
         Ok(())
     }
 
+    /// A snapshot took the place of all that was known.
+    pub(super) fn publish_whole(&self, node: &Node, image: Image) {
+        self.image.store(Arc::new(image));
+        if let Err(error) = self.take_lead(node) {
+            node.fail(&error);
+        }
+    }
+
     pub(super) fn publish(&self, node: &Node, image: Image, records: &[Record]) {
         let mut settings = LastSettings::default();
         for record in records {

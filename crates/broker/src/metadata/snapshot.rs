@@ -3,106 +3,97 @@
 //! Taken on progress since the last one, never because some condition stays true. The file is whole on disk before the
 //! log's start moves.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use chronik_consensus::{Membership, SavedSnapshot};
+use chronik_log::disk::Disk;
 use chronik_log::snapshot::{self as snapshot_file, Snapshot, SnapshotError};
-use chronik_state::ids::Offset;
+use chronik_state::ids::LeaderEpoch;
 use chronik_state::metadata::record::Record;
 use tracing::{debug, warn};
 
 use super::Metadata;
-use super::codec::{self, CodecError};
+use super::journal::{index_at, offset_of};
 use crate::node::Node;
 
-/// Records behind the last snapshot that make another one due (`snapshot_min_interval_entries`).
-const RECORDS_BETWEEN: i64 = 10_000;
+/// Entries in memory behind a snapshot, for members that are a little behind.
+const ENTRIES_KEPT: u64 = 1000;
 
 /// When the last snapshot was taken.
 pub(super) struct Snapshots {
-    last_end_offset: AtomicI64,
+    last_index: AtomicU64,
+    entries_between: u64,
 }
 
 impl Snapshots {
-    pub(super) fn new(last_end_offset: Offset) -> Self {
-        Snapshots { last_end_offset: AtomicI64::new(last_end_offset) }
+    pub(super) fn new(last_index: u64, entries_between: u64) -> Self {
+        Snapshots { last_index: AtomicU64::new(last_index), entries_between }
     }
 }
 
 impl Metadata {
     /// Takes a snapshot if enough has happened since the last. Called by upkeep, which may wait for the disk.
     pub(crate) fn snapshot_if_due(&self, node: &Node) {
-        let last = self.snapshots.last_end_offset.load(Ordering::Relaxed);
-        if self.log.log_end_offset() - last < RECORDS_BETWEEN {
+        let last = self.snapshots.last_index.load(Ordering::Relaxed);
+        if self.applied_index() < last + self.snapshots.entries_between {
             return;
         }
         match self.snapshot(node) {
-            Ok(end_offset) => debug!(end_offset, "metadata snapshot taken"),
+            Ok(index) => debug!(index, "metadata snapshot taken"),
             // The log is still whole; the next round tries again.
             Err(error) => warn!("a metadata snapshot could not be taken: {error}"),
         }
     }
 
-    pub(super) fn snapshot(&self, node: &Node) -> Result<Offset, SnapshotError> {
-        // While this is held no decision is between the log and the image.
-        let controller = self.controller.blocking_lock();
-        let end_offset = self.log.log_end_offset();
-        let image = controller.image().clone();
-        drop(controller);
-        let snapshot = Snapshot { end_offset, epoch: self.term, payload: encode(&image.to_records()) };
-        snapshot_file::write(node.storage.disk(), &node.config.data_dir, &snapshot)?;
-        self.snapshots.last_end_offset.store(end_offset, Ordering::Relaxed);
-        if let Err(error) = self.log.advance_log_start(end_offset) {
-            warn!("the metadata log before offset {end_offset} could not be let go: {error}");
+    pub(super) fn snapshot(&self, node: &Node) -> Result<u64, SnapshotError> {
+        let mut council = self.council.blocking_lock();
+        let Some(snapshot) = council.compact(ENTRIES_KEPT) else { return Ok(council.applied_index()) };
+        // Held to the end: a snapshot from a leader must not come in between.
+        write(node.storage.disk(), &node.config.data_dir, &snapshot)?;
+        self.snapshots.last_index.store(snapshot.index, Ordering::Relaxed);
+        if let Err(error) = council.journal.log().advance_log_start(offset_of(snapshot.index) + 1) {
+            warn!("the metadata log before entry {} could not be let go: {error}", snapshot.index + 1);
         }
-        Ok(end_offset)
+        Ok(snapshot.index)
     }
 }
 
-/// Each record behind its length.
-fn encode(records: &[Record]) -> Vec<u8> {
-    let mut payload = Vec::new();
-    let mut bytes = Vec::new();
-    for record in records {
-        bytes.clear();
-        codec::encode(record, &mut bytes);
-        payload.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-        payload.extend_from_slice(&bytes);
-    }
-    payload
+/// Writes a snapshot with the membership in front of its records.
+pub(super) fn write(disk: &dyn Disk, data_directory: &Path, snapshot: &SavedSnapshot) -> Result<(), SnapshotError> {
+    let membership = snapshot.membership.encode();
+    let file = Snapshot {
+        end_offset: offset_of(snapshot.index) + 1,
+        epoch: snapshot.term as LeaderEpoch,
+        membership: Some(membership),
+        payload: snapshot.data.to_vec(),
+    };
+    snapshot_file::write(disk, data_directory, &file)
 }
 
-/// Reads what [`encode`] wrote.
-pub(super) fn decode(mut payload: &[u8]) -> Result<Vec<Record>, CodecError> {
-    let mut records = Vec::new();
-    while let Some((length, rest)) = payload.split_first_chunk::<4>() {
-        let length = u32::from_be_bytes(*length) as usize;
-        let bytes = rest.get(..length).ok_or_else(|| CodecError::Malformed("a record is cut short".to_owned()))?;
-        records.push(codec::decode(bytes)?);
-        payload = &rest[length..];
-    }
-    match payload.is_empty() {
-        true => Ok(records),
-        false => Err(CodecError::Malformed("there are bytes behind the last record".to_owned())),
-    }
+/// The newest one, and nothing where none was written since the log has been one of a Raft group.
+pub(super) fn read(file: &Snapshot) -> Option<Result<SavedSnapshot, String>> {
+    let membership = Membership::decode(file.membership.as_deref()?).map_err(|error| error.to_string());
+    Some(membership.map(|membership| SavedSnapshot {
+        index: index_at(file.end_offset - 1),
+        term: file.epoch as u64,
+        membership,
+        data: Bytes::copy_from_slice(&file.payload),
+    }))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chronik_state::metadata::record::{ClusterRecord, ProducerIdsRecord};
+/// Whether a Raft group has begun in this directory, or the directory has been taken into one.
+pub(crate) fn has_founded(disk: &dyn Disk, data_directory: &Path) -> Result<bool, SnapshotError> {
+    Ok(snapshot_file::read_latest(disk, data_directory)?.is_some_and(|file| file.membership.is_some()))
+}
 
-    #[test]
-    fn what_is_written_is_read_and_what_is_cut_is_refused() {
-        let records = vec![
-            Record::Cluster(ClusterRecord { cluster_id: "c".into() }),
-            Record::ProducerIds(ProducerIdsRecord { broker_id: -1, next: 7 }),
-        ];
-        let payload = encode(&records);
-        assert_eq!(decode(&payload), Ok(records));
-        assert_eq!(decode(&[]), Ok(vec![]));
-        for length in 1..payload.len() {
-            // Cut between records it is shorter, cut anywhere else it is refused.
-            assert!(decode(&payload[..length]).map_or(true, |cut| cut.len() == 1), "cut to {length}");
-        }
-    }
+/// Writes what a group begins with on this member.
+pub(crate) fn write_founding(
+    disk: &dyn Disk,
+    data_directory: &Path,
+    records: &[Record],
+    founding: impl FnOnce(Bytes) -> SavedSnapshot,
+) -> Result<(), SnapshotError> {
+    write(disk, data_directory, &founding(super::decision::encode(records).into()))
 }

@@ -1,0 +1,288 @@
+//! How a cluster begins: once, when every node that the file names has answered and none of them belongs to a cluster yet.
+//!
+//! All of them, because the Raft group begins with members that have promised nothing: if some could found it without the others,
+//! a node that lost its disk could found it a second time, and what was acknowledged before would be gone. A member is a
+//! directory, not a node: whoever comes back with an empty one is not known, and has to be added.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use chronik_consensus::{Membership, SavedSnapshot};
+use chronik_log::disk::Disk;
+use chronik_log::snapshot::SnapshotError;
+use chronik_log::vote::{self, Vote, VoteError};
+use chronik_log::{Identity, IdentityError};
+use chronik_state::metadata::record::{BrokerRecord, ClusterRecord, Endpoint, Record};
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+use tracing::{info, warn};
+
+use super::links::{client, endpoint};
+use super::messages::*;
+use super::service::{self, Peer};
+use super::{Member, RAFT_ENDPOINT, WAL_ENDPOINT};
+use crate::config::{ClusterConfig, Config, HostPort};
+use crate::metadata::{directory_id, has_founded, raft_id, write_founding};
+use crate::node::format_id;
+
+/// Between rounds of questions.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a node has to answer a question.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1000);
+/// A node that waits says so after this long, and again each time it has passed.
+const SAY_SO_AFTER: Duration = Duration::from_secs(3);
+
+/// Why a cluster was not founded.
+#[derive(Debug, Error)]
+pub enum FoundingError {
+    /// What the disk said.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    /// What the disk said.
+    #[error("{0}")]
+    Vote(#[from] VoteError),
+    /// What the disk said.
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotError),
+    /// The system gave no socket.
+    #[error("the service for other nodes could not begin: {0}")]
+    Service(io::Error),
+    /// This directory is a member, or the data, of something else.
+    #[error("{0}")]
+    Foreign(String),
+}
+
+/// What a node of a cluster knows of it before it opens its log.
+pub(crate) struct Founded {
+    pub(crate) cluster_id: String,
+    /// The others, where the metadata does not tell yet.
+    pub(crate) members: BTreeMap<u64, Member>,
+}
+
+/// Who this node is.
+pub(super) fn introduction(config: &Config, directory_id: [u8; 16]) -> Introduction {
+    let own = config.cluster.as_ref().and_then(|cluster| cluster.peers.iter().find(|peer| peer.id == config.node_id));
+    let address = |host_port: &HostPort| Address { host: host_port.host.clone(), port: host_port.port.into() };
+    Introduction {
+        node_id: config.node_id,
+        directory_id: directory_id.to_vec(),
+        kafka: own.map(|peer| address(&peer.kafka)),
+        wal: own.map(|peer| address(&peer.wal)),
+        raft: own.map(|peer| address(&peer.raft)),
+    }
+}
+
+/// Founds the cluster, or finds that it has been founded with this directory as a member. Returns at once where that was done
+/// at an earlier start.
+pub(crate) async fn found(
+    disk: &dyn Disk,
+    config: &Config,
+    cluster: &ClusterConfig,
+    identity: &Identity,
+    listener: &TcpListener,
+) -> Result<Founded, FoundingError> {
+    if has_founded(disk, &config.data_dir)? {
+        return Ok(Founded { cluster_id: identity.cluster_id.clone(), members: BTreeMap::new() });
+    }
+    let own = introduction(config, directory_id(&identity.directory_id));
+    check_empty(disk, config)?;
+    let listener = listener.try_clone().map_err(FoundingError::Service)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let greeter = Greeter { own: own.clone() };
+    let serving = tokio::spawn(async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        service::serve(greeter, listener, stopped).await
+    });
+    let introduced = gather(cluster, &own).await;
+    let founded = match introduced.iter().find(|answer| !answer.cluster_id.is_empty()) {
+        Some(member) => join(disk, config, identity, &introduced, member),
+        None => begin(disk, config, identity, &introduced),
+    };
+    // Nobody listens if the service has ended by itself.
+    let _ = stop.send(());
+    serving.abort();
+    founded
+}
+
+/// A cluster begins with empty directories: what a node on its own has written would be shadowed by what the others say.
+fn check_empty(disk: &dyn Disk, config: &Config) -> Result<(), FoundingError> {
+    let path = &config.data_dir;
+    let names = disk.list(path).map_err(FoundingError::Service)?;
+    let has_data = names.iter().any(|name| !(name.starts_with("node.") || name == "metadata" || name == "lock"));
+    if has_data {
+        return Err(FoundingError::Foreign(format!(
+            "{} belongs to a node on its own, and the configuration describes a cluster\n\nA cluster begins with empty directories.\n\nFix: start this node without peers, or give it an empty data directory",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Asks everybody until all have answered, or one knows that this directory belongs to its cluster.
+async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceResponse> {
+    let mut answers: BTreeMap<i32, IntroduceResponse> = BTreeMap::new();
+    let mut say_so = Instant::now() + SAY_SO_AFTER;
+    loop {
+        for peer in &cluster.peers {
+            let answer = if peer.id == own.node_id {
+                Some(IntroduceResponse { version: VERSION, from: Some(own.clone()), ..IntroduceResponse::default() })
+            } else {
+                ask(&peer.raft, own).await
+            };
+            let is_that_node = |answer: &IntroduceResponse| answer.from.as_ref().is_some_and(|from| from.node_id == peer.id);
+            match answer.filter(is_that_node) {
+                Some(answer) => answers.insert(peer.id, answer),
+                None => answers.remove(&peer.id),
+            };
+        }
+        let founded = answers.values().any(|answer| !answer.cluster_id.is_empty());
+        let known = answers.values().any(|answer| answer.knows_you);
+        if known || (!founded && answers.len() == cluster.peers.len()) {
+            return answers.into_values().collect();
+        }
+        if Instant::now() >= say_so {
+            say_so = Instant::now() + SAY_SO_AFTER;
+            let missing: Vec<_> = cluster.peers.iter().map(|peer| peer.id).filter(|id| !answers.contains_key(id)).collect();
+            match founded {
+                true => warn!(
+                    "the cluster exists and does not know this data directory: a node with a new disk has to be removed and added again"
+                ),
+                false => info!("waiting for nodes {missing:?}: a cluster is founded when all of its nodes are up for the first time"),
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn ask(address: &HostPort, own: &Introduction) -> Option<IntroduceResponse> {
+    let channel = endpoint(address)?.timeout(ANSWER_WITHIN).connect().await.ok()?;
+    let request = IntroduceRequest { version: VERSION, from: Some(own.clone()) };
+    client(channel).introduce(request).await.ok().map(Response::into_inner)
+}
+
+/// The first start of everybody. Each node comes to the same founding state by itself.
+fn begin(disk: &dyn Disk, config: &Config, identity: &Identity, introduced: &[IntroduceResponse]) -> Result<Founded, FoundingError> {
+    let nodes: Vec<(&Introduction, [u8; 16])> = introductions(introduced).collect();
+    // Ids that nobody chose make one that nobody chose.
+    let mixed = nodes.iter().fold([0; 16], |mixed: [u8; 16], (_, id)| std::array::from_fn(|at| mixed[at] ^ id[at]));
+    let mut cluster_id = format_id(mixed);
+    if cluster_id.starts_with('-') {
+        // Tools would take it for an option.
+        cluster_id.replace_range(..1, "A");
+    }
+    let brokers = nodes.iter().map(|(node, directory_id)| Record::Broker(broker(node, *directory_id)));
+    let records: Vec<Record> = [Record::Cluster(ClusterRecord { cluster_id: cluster_id.clone() })].into_iter().chain(brokers).collect();
+    let membership = Membership::of(nodes.iter().map(|(_, directory_id)| raft_id(*directory_id)));
+    let founding = |data| SavedSnapshot::founding(membership, data);
+    identity.join(disk, &config.data_dir, &cluster_id)?;
+    // The snapshot last: it says that the rest is there.
+    vote::write(disk, &config.data_dir, Vote { term: 1, voted_for: 0 })?;
+    write_founding(disk, &config.data_dir, &records, founding)?;
+    let ids: Vec<_> = nodes.iter().map(|(node, _)| node.node_id).collect();
+    info!(cluster_id, nodes = ?ids, "cluster founded");
+    Ok(Founded { cluster_id, members: members(introduced) })
+}
+
+/// The others have founded it with this directory among its members: what has happened since comes from them.
+fn join(
+    disk: &dyn Disk,
+    config: &Config,
+    identity: &Identity,
+    introduced: &[IntroduceResponse],
+    member: &IntroduceResponse,
+) -> Result<Founded, FoundingError> {
+    let cluster_id = member.cluster_id.clone();
+    identity.join(disk, &config.data_dir, &cluster_id)?;
+    vote::write(disk, &config.data_dir, Vote::default())?;
+    write_founding(disk, &config.data_dir, &[], |_| SavedSnapshot::default())?;
+    info!(cluster_id, "joined a cluster that was founded a moment ago");
+    Ok(Founded { cluster_id, members: members(introduced) })
+}
+
+fn introductions(introduced: &[IntroduceResponse]) -> impl Iterator<Item = (&Introduction, [u8; 16])> {
+    introduced.iter().filter_map(|answer| {
+        let node = answer.from.as_ref()?;
+        Some((node, node.directory_id.as_slice().try_into().ok()?))
+    })
+}
+
+fn members(introduced: &[IntroduceResponse]) -> BTreeMap<u64, Member> {
+    let member = |(node, directory_id): (&Introduction, [u8; 16])| {
+        let raft = node.raft.as_ref()?;
+        let raft = HostPort { host: raft.host.clone(), port: u16::try_from(raft.port).ok()? };
+        Some((raft_id(directory_id), Member { node_id: node.node_id, raft }))
+    };
+    introductions(introduced).filter_map(member).collect()
+}
+
+/// A broker that has not registered yet: where it will be.
+fn broker(node: &Introduction, directory_id: [u8; 16]) -> BrokerRecord {
+    let endpoint = |name: &str, address: &Option<Address>| {
+        let address = address.as_ref()?;
+        Some(Endpoint { name: name.to_owned(), host: address.host.clone(), port: u16::try_from(address.port).ok()?, security_protocol: 0 })
+    };
+    let endpoints = [("PLAINTEXT", &node.kafka), (WAL_ENDPOINT, &node.wal), (RAFT_ENDPOINT, &node.raft)];
+    BrokerRecord {
+        id: node.node_id,
+        incarnation_id: [0; 16],
+        epoch: -1,
+        directory_id,
+        endpoints: endpoints.iter().filter_map(|(name, address)| endpoint(name, address)).collect(),
+        rack: None,
+        fenced: true,
+        shutting_down: false,
+    }
+}
+
+/// Answers who this node is, before it belongs to a cluster.
+struct Greeter {
+    own: Introduction,
+}
+
+#[async_trait]
+impl Peer for Greeter {
+    async fn introduce(&self, _: Request<IntroduceRequest>) -> Result<Response<IntroduceResponse>, Status> {
+        Ok(Response::new(IntroduceResponse { version: VERSION, from: Some(self.own.clone()), ..IntroduceResponse::default() }))
+    }
+
+    async fn raft(&self, _: Request<Streaming<RaftRequest>>) -> Result<Response<RaftResponse>, Status> {
+        Err(too_early())
+    }
+
+    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<SnapshotResponse>, Status> {
+        Err(too_early())
+    }
+
+    async fn register(&self, _: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
+        Err(too_early())
+    }
+
+    async fn heartbeat(&self, _: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
+        Err(too_early())
+    }
+
+    async fn alter_partitions(&self, _: Request<AlterPartitionsRequest>) -> Result<Response<AlterPartitionsResponse>, Status> {
+        Err(too_early())
+    }
+
+    async fn allocate_producer_ids(
+        &self,
+        _: Request<AllocateProducerIdsRequest>,
+    ) -> Result<Response<AllocateProducerIdsResponse>, Status> {
+        Err(too_early())
+    }
+
+    async fn forward(&self, _: Request<ForwardRequest>) -> Result<Response<ForwardResponse>, Status> {
+        Err(too_early())
+    }
+}
+
+fn too_early() -> Status {
+    Status::unavailable("this node is being founded")
+}

@@ -1,0 +1,179 @@
+//! A broker's life in the cluster: it registers, is let in, says that it lives, asks for what only the metadata leader gives, and
+//! leaves in good order (KIP-631, KIP-841).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use chronik_state::metadata::ProducerIdBlock;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Response, Status};
+use tracing::{info, warn};
+
+use super::control::{Control, Leader};
+use super::controller;
+use super::founding::introduction;
+use super::messages::*;
+
+/// Between attempts while nobody leads, or the leader does not answer.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How soon after news of the metadata a heartbeat tells of it: what is applied at once is told together.
+const NEWS_AFTER: Duration = Duration::from_millis(5);
+/// A node that waits says so after this long, and again each time it has passed.
+const SAY_SO_AFTER: Duration = Duration::from_secs(3);
+
+/// Registers, then says every now and then that it lives.
+pub(super) async fn live(control: Rc<Control>) {
+    register(&control).await;
+    let mut joined = control.cluster().joined();
+    // The sender lives as long as the node.
+    let _ = joined.wait_for(|joined| *joined).await;
+    let every = control.session_timeout() / 10;
+    let mut applied = control.cluster().applied.subscribe();
+    loop {
+        beat(&control, false).await;
+        let news = async {
+            let _ = applied.changed().await;
+            sleep(NEWS_AFTER).await;
+        };
+        // With or without news.
+        let _ = timeout(every, news).await;
+        applied.mark_unchanged();
+    }
+}
+
+async fn register(control: &Control) {
+    let node = control.node();
+    let request = RegisterRequest {
+        version: VERSION,
+        from: Some(introduction(&node.config, control.cluster().directory_id)),
+        incarnation_id: control.cluster().incarnation_id.to_vec(),
+        rack: control.config.rack.clone(),
+        keeps_its_disk: true,
+        stopped_cleanly: false,
+        cluster_id: node.cluster_id.clone(),
+    };
+    let mut say_so = Instant::now() + SAY_SO_AFTER;
+    loop {
+        let response = match control.leader() {
+            Leader::Me => Some(controller::register(control, request.clone()).await),
+            Leader::Other(mut client) => answered(client.register(request.clone()).await),
+            Leader::Nobody => None,
+        };
+        match response.map(|response| response.refusal()) {
+            Some(Refusal::None) => return,
+            Some(Refusal::Duplicate) => {
+                warn!("another process with this node's number lives in the cluster; waiting until it is not heard of any more");
+                sleep(Duration::from_secs(1)).await;
+            }
+            Some(Refusal::OtherCluster) => {
+                return node.fail(&format_args!(
+                    "the other nodes belong to another cluster than this data directory, which says {}\n\n\
+                     Fix: give this node the data directory of that cluster, or an empty one",
+                    node.cluster_id
+                ));
+            }
+            _ => {}
+        }
+        if Instant::now() >= say_so {
+            say_so = Instant::now() + SAY_SO_AFTER;
+            info!("waiting for a majority of the nodes to elect a metadata leader");
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// One heartbeat; nothing if nobody heard it.
+async fn beat(control: &Control, shuts_down: bool) -> Option<HeartbeatResponse> {
+    let node = control.node();
+    let request = HeartbeatRequest {
+        version: VERSION,
+        node_id: node.config.node_id,
+        broker_epoch: node.metadata.broker_epoch(),
+        applied_index: node.metadata.applied_index(),
+        shuts_down,
+    };
+    let response = match control.leader() {
+        Leader::Me => controller::heartbeat(control, request).await,
+        // Late is as good as not at all: the next one is due.
+        Leader::Other(mut client) => answered(timeout(control.session_timeout() / 3, client.heartbeat(request)).await.ok()?)?,
+        Leader::Nobody => return None,
+    };
+    if response.refusal() == Refusal::StaleBrokerEpoch && !*node.stopping().borrow() {
+        node.fail(&format_args!(
+            "the cluster knows another process as node {}\n\nTwo processes were started with the same node_id.\n\nFix: stop one of them",
+            node.config.node_id
+        ));
+    }
+    Some(response)
+}
+
+/// Leaves in good order: others lead first, the metadata and the partitions.
+pub(super) async fn leave(control: &Control) {
+    let patience = Duration::from_millis(control.config.leadership_transfer_timeout_ms);
+    let deadline = Instant::now() + patience;
+    loop {
+        match beat(control, true).await {
+            Some(response) if response.may_stop => break,
+            _ if Instant::now() >= deadline => {
+                warn!(timeout_ms = control.config.leadership_transfer_timeout_ms, "others did not take the lead in time");
+                break;
+            }
+            _ => sleep(PAUSE).await,
+        }
+    }
+    if !control.config.enable_leadership_transfer {
+        return;
+    }
+    while control.cluster().leads() && Instant::now() < deadline {
+        control
+            .attend(|council| {
+                let own = council.member.id();
+                let mut others = council.member.matched();
+                others.retain(|(id, _)| *id != own);
+                // The one that lacks least.
+                if let Some((id, _)) = others.into_iter().max_by_key(|(_, matched)| *matched) {
+                    council.member.transfer_leadership(id);
+                }
+            })
+            .await;
+        sleep(PAUSE).await;
+    }
+}
+
+/// A client's request for whoever leads. Nothing if nobody answered.
+pub(super) async fn forward(control: &Control, request: ForwardRequest) -> Option<ForwardResponse> {
+    match control.leader() {
+        Leader::Me => Some(controller::forwarded(control, request).await),
+        Leader::Other(mut client) => answered(client.forward(request).await),
+        Leader::Nobody => None,
+    }
+}
+
+/// A block of producer ids, as soon as somebody who leads gives one.
+pub(super) async fn allocate_producer_ids(control: &Control) -> Option<ProducerIdBlock> {
+    let node = control.node();
+    let deadline = Instant::now() + controller::patience(control);
+    while Instant::now() < deadline {
+        let request = AllocateProducerIdsRequest {
+            version: VERSION,
+            node_id: node.config.node_id,
+            broker_epoch: node.metadata.broker_epoch(),
+        };
+        let response = match control.leader() {
+            Leader::Me => Some(controller::allocate_producer_ids(control, request).await),
+            Leader::Other(mut client) => answered(client.allocate_producer_ids(request).await),
+            Leader::Nobody => None,
+        };
+        match response {
+            Some(response) if response.refusal() == Refusal::None => {
+                return Some(ProducerIdBlock { first: response.first, count: response.count });
+            }
+            _ => sleep(PAUSE).await,
+        }
+    }
+    None
+}
+
+fn answered<A>(response: Result<Response<A>, Status>) -> Option<A> {
+    response.map(Response::into_inner).map_err(|status| tracing::debug!(%status, "the metadata leader did not answer")).ok()
+}
