@@ -56,7 +56,7 @@ def select(cases, arguments):
 
 def run_child(case, arguments):
     """One case, in its own process, which ends here: 0 when it passed."""
-    context = Context(arguments.against, arguments.directory, case.settings, arguments.port)
+    context = Context(arguments.against, arguments.directory, case.settings, arguments.port, case.nodes)
     code = 0
     try:
         case.run(context)

@@ -1,6 +1,6 @@
 // Command go-cases runs one end-to-end case with franz-go against the broker named on its command line:
 //
-//	go-cases HOST:PORT CASE [ARGUMENT…]
+//	go-cases HOST:PORT[,…] CASE [ARGUMENT…]
 //
 // It prints what it found and ends with 0 when the broker did what Kafka does.
 package main
@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -41,7 +42,7 @@ type env struct {
 
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: go-cases HOST:PORT CASE [ARGUMENT…]")
+		fmt.Fprintln(os.Stderr, "usage: go-cases HOST:PORT[,…] CASE [ARGUMENT…]")
 		os.Exit(2)
 	}
 	run, known := cases[os.Args[2]]
@@ -58,7 +59,7 @@ func main() {
 }
 
 func (e *env) client(options ...kgo.Opt) *kgo.Client {
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(e.seed), kgo.FetchMaxWait(200 * time.Millisecond)}, options...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(e.seed, ",")...), kgo.FetchMaxWait(200 * time.Millisecond)}, options...)...)
 	if err != nil {
 		panic(err) // an option that does not exist: this program is wrong
 	}

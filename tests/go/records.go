@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -185,15 +188,15 @@ func byTime(ctx context.Context, e *env) error {
 	return same("first value", string(got[0].Value), "40")
 }
 
-// produceUntil: an idempotent producer that goes on until it is killed or has written ARGUMENT[2] records, one line
-// `acked <partition> <offset> <value>` for each acknowledged record. Arguments: topic, value prefix, count.
+// produceUntil: an idempotent producer, and one line `acked <partition> <offset> <value>` for each acknowledged record. It goes on
+// until it is killed, or as `until` has it. Arguments: topic, value prefix, and those of `until`.
 func produceUntil(_ context.Context, e *env) error {
 	// Longer than any restart in between: what is retried must succeed in the end.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	topic, prefix := e.arguments[0], e.arguments[1]
-	var count int
-	if _, err := fmt.Sscan(e.arguments[2], &count); err != nil {
+	over, pause, err := until(e.arguments[2:])
+	if err != nil {
 		return err
 	}
 	client := e.client(
@@ -203,7 +206,7 @@ func produceUntil(_ context.Context, e *env) error {
 	)
 	defer client.Close()
 	failed := make(chan error, 1)
-	for n := range count {
+	for n := 0; !over(n); n++ {
 		select {
 		case err := <-failed:
 			return err
@@ -220,6 +223,7 @@ func produceUntil(_ context.Context, e *env) error {
 			}
 			fmt.Printf("acked %d %d %s\n", record.Partition, record.Offset, value)
 		})
+		time.Sleep(pause)
 	}
 	if err := client.Flush(ctx); err != nil {
 		return err
@@ -230,4 +234,27 @@ func produceUntil(_ context.Context, e *env) error {
 	default:
 		return nil
 	}
+}
+
+// until reads when to stop: after a number of records, or with "-" when standard input ends; then a number of records per second
+// may follow.
+func until(arguments []string) (over func(n int) bool, pause time.Duration, err error) {
+	if len(arguments) > 1 {
+		var perSecond int
+		if _, err := fmt.Sscan(arguments[1], &perSecond); err != nil {
+			return nil, 0, err
+		}
+		pause = time.Second / time.Duration(perSecond)
+	}
+	if arguments[0] != "-" {
+		var count int
+		_, err := fmt.Sscan(arguments[0], &count)
+		return func(n int) bool { return n >= count }, pause, err
+	}
+	var ended atomic.Bool
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		ended.Store(true)
+	}()
+	return func(int) bool { return ended.Load() }, pause, nil
 }

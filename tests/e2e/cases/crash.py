@@ -2,14 +2,11 @@
 
 import os
 import subprocess
-import threading
 import time
-
-from confluent_kafka import TopicPartition
 
 from harness import checker
 from harness.context import equal, eventually
-from harness.records import drain
+from harness.flow import Flow, order, read_all, verdict
 from harness.registry import case
 
 ROUNDS = int(os.environ.get("E2E_CRASH_ROUNDS", "10"))
@@ -20,13 +17,13 @@ PARTITIONS = 3
 def idempotent_librdkafka_producer(cx):
     """Records flow all the time; the broker is killed and comes back; nothing is lost, doubled, reordered."""
     topic = cx.topic(partitions=PARTITIONS)
-    flow = Flow(cx, topic, enable_idempotence=True, linger_ms=1, retry_backoff_ms=20, reconnect_backoff_max_ms=200)
+    flow = Flow(cx, topic, PARTITIONS, enable_idempotence=True, linger_ms=1, retry_backoff_ms=20, reconnect_backoff_max_ms=200)
     flow.start()
     kill_rounds(cx, lambda: len(flow.acked))
     sent = flow.finish()
     assert not flow.errors, flow.errors[:5]
     equal(len(flow.acked), len(sent))
-    read = read_all(cx, topic)
+    read = read_all(cx, topic, PARTITIONS)
     verdict(checker.check(flow.acked, read, sent=sent) + order(read))
     equal(len(read), len(sent), "records in the log")
 
@@ -35,11 +32,11 @@ def idempotent_librdkafka_producer(cx):
 def plain_librdkafka_producer(cx):
     """Without idempotence a retry may double a record; still nothing acknowledged is lost or changed."""
     topic = cx.topic(partitions=PARTITIONS)
-    flow = Flow(cx, topic, linger_ms=1, retry_backoff_ms=20, reconnect_backoff_max_ms=200)
+    flow = Flow(cx, topic, PARTITIONS, linger_ms=1, retry_backoff_ms=20, reconnect_backoff_max_ms=200)
     flow.start()
     kill_rounds(cx, lambda: len(flow.acked), rounds=max(3, ROUNDS // 2))
     sent = flow.finish()
-    read = read_all(cx, topic)
+    read = read_all(cx, topic, PARTITIONS)
     verdict([f for f in checker.check(flow.acked, read, sent=sent) if not f.startswith("doubled")])
 
 
@@ -59,7 +56,7 @@ def idempotent_franz_go_producer(cx):
         _, partition, offset, value = line.split()
         acked.append((int(partition), int(offset), value))
     equal(len(acked), count)
-    read = read_all(cx, topic)
+    read = read_all(cx, topic, PARTITIONS)
     verdict(checker.check(acked, read) + order(read))
     equal(len(read), count)
 
@@ -70,14 +67,14 @@ def a_new_producer_each_round(cx):
     topic = cx.topic(partitions=PARTITIONS)
     acked, sent = [], set()
     for number in range(ROUNDS):
-        flow = Flow(cx, topic, prefix=f"round{number}", enable_idempotence=True, linger_ms=0)
+        flow = Flow(cx, topic, PARTITIONS, prefix=f"round{number}", enable_idempotence=True, linger_ms=0)
         flow.start()
         eventually(lambda: len(flow.acked) > 200, "records are acknowledged")
         cx.broker.kill()
         sent |= flow.abandon()
         acked += flow.acked
         cx.broker.start()
-    read = read_all(cx, topic)
+    read = read_all(cx, topic, PARTITIONS)
     verdict(checker.check(acked, read, sent=sent) + order(read))
 
 
@@ -85,7 +82,7 @@ def a_new_producer_each_round(cx):
 def killed_while_starting(cx):
     """A start that is cut short, at whatever point, leaves a directory that starts."""
     topic = cx.topic(partitions=PARTITIONS)
-    flow = Flow(cx, topic, enable_idempotence=True, linger_ms=1)
+    flow = Flow(cx, topic, PARTITIONS, enable_idempotence=True, linger_ms=1)
     flow.start()
     eventually(lambda: len(flow.acked) > 5000, "records are acknowledged")
     cx.broker.kill()
@@ -95,13 +92,13 @@ def killed_while_starting(cx):
         time.sleep(delay_ms / 1000)
         cx.broker.kill()
     cx.broker.start()
-    verdict(checker.check(flow.acked, read_all(cx, topic), sent=sent))
+    verdict(checker.check(flow.acked, read_all(cx, topic, PARTITIONS), sent=sent))
 
 
 @case(fresh=True, timeout_s=300)
 def a_clean_stop_and_start(cx):
     topic = cx.topic(partitions=PARTITIONS)
-    flow = Flow(cx, topic, enable_idempotence=True, linger_ms=1, retry_backoff_ms=20, reconnect_backoff_max_ms=200)
+    flow = Flow(cx, topic, PARTITIONS, enable_idempotence=True, linger_ms=1, retry_backoff_ms=20, reconnect_backoff_max_ms=200)
     flow.start()
     for _ in range(3):
         before = len(flow.acked)
@@ -109,7 +106,7 @@ def a_clean_stop_and_start(cx):
         cx.broker.stop()
         cx.broker.start()
     sent = flow.finish()
-    read = read_all(cx, topic)
+    read = read_all(cx, topic, PARTITIONS)
     verdict(checker.check(flow.acked, read, sent=sent) + order(read))
     equal(len(read), len(sent))
 
@@ -125,76 +122,3 @@ def kill_rounds(cx, acknowledged, rounds=None, go_on=lambda: True):
         time.sleep(0.05 * (number % 5))
         cx.broker.kill()
         cx.broker.start()
-
-
-class Flow:
-    """A producer on a thread of its own that never pauses, and notes what was acknowledged where."""
-
-    def __init__(self, cx, topic, prefix="p", **settings):
-        self.producer = cx.producer(message_timeout_ms=200_000, **settings)
-        self.topic = topic
-        self.prefix = prefix.encode()
-        self.acked = []
-        self.errors = []
-        self.count = 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def start(self):
-        self.thread.start()
-
-    def run(self):
-        while not self.over.is_set():
-            value = b"%s-%d" % (self.prefix, self.count)
-            try:
-                self.producer.produce(self.topic, value, partition=self.count % PARTITIONS, on_delivery=self.delivered)
-                self.count += 1
-            except BufferError:
-                self.producer.poll(0.05)
-            if self.count % 50 == 0:
-                self.producer.poll(0)
-            if len(self.producer) > 2000:
-                self.producer.poll(0.02)
-
-    def delivered(self, error, message):
-        if error is None:
-            self.acked.append((message.partition(), message.offset(), message.value()))
-        else:
-            self.errors.append(error)
-
-    def finish(self):
-        """Lets everything be acknowledged. All values that were sent."""
-        self.over.set()
-        self.thread.join(30)
-        equal(self.producer.flush(120), 0, "records left without an answer")
-        return self.sent()
-
-    def abandon(self):
-        """Stops without waiting for answers; what is not acknowledged now never counts as acknowledged."""
-        self.over.set()
-        self.thread.join(30)
-        self.producer.poll(0)
-        self.producer.purge()
-        return self.sent()
-
-    def sent(self):
-        return {b"%s-%d" % (self.prefix, n) for n in range(self.count)}
-
-
-def read_all(cx, topic):
-    """The whole topic as (partition, offset, value)."""
-    consumer = cx.consumer(fetch_wait_max_ms=50)
-    partitions = [TopicPartition(topic, n, 0) for n in range(PARTITIONS)]
-    ends = [(p.partition, consumer.get_watermark_offsets(p, timeout=60)[1]) for p in partitions]
-    consumer.assign(partitions)
-    read = [(m.partition(), m.offset(), m.value()) for m in drain(consumer, ends)]
-    consumer.close()
-    return read
-
-
-def order(read):
-    return checker.check_order(read, lambda v: v.rsplit(b"-", 1)[0], lambda v: int(v.rsplit(b"-", 1)[1]))
-
-
-def verdict(findings):
-    assert not findings, f"{len(findings)} findings:\n" + "\n".join(findings[:20])

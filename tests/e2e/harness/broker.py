@@ -1,11 +1,13 @@
 """Brokers as processes: started in a directory of their own, stopped or killed by their process id."""
 
+import fcntl
 import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,18 +37,40 @@ class BrokerFailed(AssertionError):
     """The broker did not start, or went away by itself."""
 
 
-def free_port(but=None):
-    """A port of [`PORTS`] that nobody listens on, and that is not the one that is spoken for."""
-    ports = [port for port in PORTS if port != but]
-    for port in random.sample(ports, len(ports)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+# Held open for as long as this process lives: the ports that it was given.
+_reserved = []
+
+
+def free_port():
+    """A port of [`PORTS`] that nobody listens on, and that no other case is given before this process has ended: a broker
+    that is killed comes back on its own."""
+    for port in random.sample(PORTS, len(PORTS)):
+        if reserve(port) and not in_use(port):
             return port
     raise BrokerFailed("no free port")
+
+
+def reserve(port):
+    directory = Path(tempfile.gettempdir()) / "chronik-e2e-ports"
+    directory.mkdir(exist_ok=True)
+    held = open(directory / str(port), "w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        return False
+    _reserved.append(held)
+    return True
+
+
+def in_use(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
 
 
 class Broker:
@@ -78,9 +102,9 @@ class Broker:
         return self.process.pid
 
     def start(self):
-        self._prepare()
+        self.prepare()
         self.launch()
-        self._wait_until_ready()
+        self.wait_until_ready()
         return self
 
     def launch(self):
@@ -105,6 +129,13 @@ class Broker:
             self.process.kill()
             self.process.wait()
 
+    def pause(self):
+        """Stops the process in its tracks; the system goes on accepting connections for it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def running(self):
         return self.process is not None and self.process.poll() is None
 
@@ -125,7 +156,7 @@ class Broker:
     def remove(self):
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _wait_until_ready(self):
+    def wait_until_ready(self):
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             if not self.running():
@@ -143,6 +174,12 @@ class Broker:
 
 # Kafka's names for what our server is told by names of its own.
 OWN_NAMES = ("node.id", "advertised.listeners")
+# And those that stand at the top of its file under another name.
+OWN_KEYS = {
+    "default.replication.factor": "replication_factor",
+    "min.insync.replicas": "min_insync_replicas",
+    "broker.rack": "rack",
+}
 
 
 class Chronik(Broker):
@@ -157,16 +194,28 @@ class Chronik(Broker):
         self.tables = {"storage": storage or {}, "limits": limits or {}}
         self.disk_mib = disk_mib
 
-    def _prepare(self):
-        lines = [f"node_id = {self.node_id}", "[node.addresses]", f'kafka = "{self.bootstrap}"']
+    def prepare(self):
+        lines = [f"node_id = {self.node_id}"]
+        lines += [f"{OWN_KEYS[name]} = {toml_value(value)}" for name, value in self.settings.items() if name in OWN_KEYS]
+        lines += ["[node.addresses]", f'kafka = "{self.bootstrap}"', *self._addresses()]
         if "advertised.listeners" in self.settings:
             lines += ["[node.advertise]", f'kafka = "{self.bootstrap}"']
         lines += ["[kafka]"]
-        lines += [f'"{name}" = {toml_value(value)}' for name, value in self.settings.items() if name not in OWN_NAMES]
+        own = {*OWN_NAMES, *OWN_KEYS}
+        lines += [f'"{name}" = {toml_value(value)}' for name, value in self.settings.items() if name not in own]
         for table, values in self.tables.items():
             if values:
                 lines += [f"[{table}]"] + [f"{name} = {toml_value(value)}" for name, value in values.items()]
+        lines += self._peers()
         (self.directory / "chronik.toml").write_text("\n".join(lines) + "\n")
+
+    def _addresses(self):
+        """Where it listens beside its port for clients."""
+        return []
+
+    def _peers(self):
+        """The nodes of its cluster."""
+        return []
 
     def _command(self):
         command = [self.binary, "start", "--config", self.directory / "chronik.toml", "--data-dir", self.data_dir]
@@ -194,13 +243,13 @@ class Kafka(Broker):
 
     def __init__(self, directory, settings=None, **_):
         super().__init__(directory, settings)
-        self.controller_port = free_port(but=self.port)
+        self.controller_port = free_port()
 
-    def _prepare(self):
+    def prepare(self):
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(self.node_id),
-            "controller.quorum.voters": f"{self.node_id}@127.0.0.1:{self.controller_port}",
+            "controller.quorum.voters": self._voters(),
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller_port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -224,6 +273,9 @@ class Kafka(Broker):
             )
             if formatted.returncode != 0:
                 raise BrokerFailed(f"{self.data_dir} could not be formatted:\n{formatted.stdout}")
+
+    def _voters(self):
+        return f"{self.node_id}@127.0.0.1:{self.controller_port}"
 
     def _command(self):
         return [*java("-Xmx768m"), "kafka.Kafka", self.directory / "server.properties"]

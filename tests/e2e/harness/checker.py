@@ -3,12 +3,12 @@
 from collections import defaultdict
 
 
-def check(acked, read, *, sent=None):
+def check(acked, read, *, sent=None, may_repeat=()):
     """Finds what was lost, doubled, reordered or changed.
 
     `acked`: [(partition, offset, value)] in the order of acknowledgement; `read`: [(partition, offset, value)] as
     consumed from the beginning; `sent`: all values that were ever handed to a producer, if what nobody sent is a
-    finding too. Values must be unique. Returns a list of findings, each a sentence.
+    finding too. Values must be unique, but for those that `may_repeat`. Returns a list of findings, each a sentence.
     """
     findings = []
     at = {}
@@ -25,7 +25,7 @@ def check(acked, read, *, sent=None):
         elif offset >= 0 and found != value:
             findings.append(f"changed: {partition}@{offset} was acknowledged with {show(value)} and holds {show(found)}")
     for value, where in places.items():
-        if len(where) > 1:
+        if len(where) > 1 and value not in may_repeat:
             findings.append(f"doubled: {show(value)} at {where}")
         if sent is not None and where and value not in sent:
             findings.append(f"invented: {show(value)} at {where}")
@@ -43,6 +43,17 @@ def check_order(read, producer_of, number_of):
         if number <= last.get(key, -1):
             findings.append(f"reordered: {show(value)} at {partition}@{offset} comes after number {last[key]}")
         last[key] = number
+    return findings
+
+
+def check_seen(seen, read):
+    """What somebody read before is still there, in the same place. `seen` and `read`: [(partition, offset, value)]."""
+    at = {(partition, offset): value for partition, offset, value in read}
+    findings = gaps(seen)
+    for partition, offset, value in seen:
+        found = at.get((partition, offset))
+        if found != value:
+            findings.append(f"seen and changed: {partition}@{offset} was read as {show(value)} and holds {show(found)}")
     return findings
 
 

@@ -12,16 +12,20 @@ BROKERS = {"chronik": Chronik, "kafka": Kafka}
 
 
 class Context:
-    def __init__(self, against, directory, settings, shared_port=None):
+    def __init__(self, against, directory, settings, shared_port=None, nodes=1):
         self.against = against
+        self.nodes = nodes
         self.directory = Path(directory)
         self.settings = settings
         self._shared_port = shared_port
         self._broker = None
+        self._cluster = None
         self._own = []
 
     @property
     def bootstrap(self):
+        if self.nodes > 1:
+            return self.cluster.bootstrap
         if self._shared_port is not None:
             return f"127.0.0.1:{self._shared_port}"
         return self.broker.bootstrap
@@ -31,8 +35,25 @@ class Context:
         return self._shared_port or self.broker.port
 
     @property
+    def cluster(self):
+        """As many nodes as the case wants, started at first use."""
+        if self._cluster is None:
+            self._cluster = self.new_cluster().start()
+        return self._cluster
+
+    def new_cluster(self):
+        """The same, not started yet."""
+        from harness.cluster import Cluster
+
+        assert self.nodes > 1, "a case that has a cluster says of how many nodes"
+        self._cluster = Cluster(self.against, self.directory, self.settings, self.nodes)
+        self._own.append(self._cluster)
+        return self._cluster
+
+    @property
     def broker(self):
         """A broker for this case alone, started at first use."""
+        assert self.nodes == 1, "a case that has a cluster says which of its nodes it means"
         assert self._shared_port is None, "a case that touches its broker must be marked fresh"
         if self._broker is None:
             self._broker = self.new_broker("broker").start()
@@ -65,7 +86,7 @@ class Context:
         from confluent_kafka.admin import NewTopic
 
         name = name or self.name()
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=configs or {})
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=min(3, self.nodes), config=configs or {})
         self.admin().create_topics([topic])[name].result(30)
         self.wait_for_topic(name, partitions)
         return name

@@ -13,6 +13,8 @@ class Case:
     name: str
     run: Callable
     settings: dict = field(default_factory=dict)
+    # How many nodes it wants, as a cluster of its own; one broker otherwise.
+    nodes: int = 1
     # Kills or starves its broker, or looks at its memory: never shared with other cases.
     fresh: bool = False
     timeout_s: int = 120
@@ -20,12 +22,12 @@ class Case:
     only_chronik: bool = False
 
 
-def case(settings=None, fresh=False, timeout_s=120, only_chronik=False):
+def case(settings=None, fresh=False, nodes=1, timeout_s=120, only_chronik=False):
     """Registers a function as the case `<module>::<function>`; it is called with a `Context`."""
 
     def register(function):
         name = f"{function.__module__.removeprefix('cases.')}::{function.__name__}"
-        CASES[name] = Case(name, function, settings or {}, fresh, timeout_s, only_chronik)
+        CASES[name] = Case(name, function, settings or {}, nodes, fresh or nodes > 1, timeout_s, only_chronik)
         return function
 
     return register

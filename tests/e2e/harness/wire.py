@@ -3,8 +3,9 @@
 import socket
 import struct
 import zlib
+from dataclasses import dataclass
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS = 0, 1, 2, 3, 18
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DESCRIBE_QUORUM = 0, 1, 2, 3, 18, 19, 55
 CLIENT_ID = "raw"
 
 
@@ -17,6 +18,108 @@ def serves(port):
             return struct.unpack(">i", answer[:4])[0] >= 1
     except (OSError, EOFError):
         return False
+
+
+@dataclass
+class Metadata:
+    """What one node knows: the numbers of the brokers, and of each topic asked for its error and partitions."""
+
+    brokers: list
+    topics: dict
+
+
+@dataclass
+class PartitionMetadata:
+    error: int
+    leader: int
+    replicas: list
+    in_sync: list
+
+
+def metadata(port, topics=(), timeout_s=5):
+    """Asks this node, and no other (Metadata v4, which can be told to create nothing)."""
+    names = b"".join(string(topic) for topic in topics)
+    with Connection(port, timeout_s) as connection:
+        answer = Reader(connection.request(METADATA, 4, struct.pack(">i", len(topics)) + names + b"\0"))
+    answer.int32()
+    brokers = answer.array(lambda: (answer.int32(), answer.string(), answer.int32(), answer.string())[0])
+    answer.string()
+    answer.int32()
+
+    def partition():
+        error, index = answer.int16(), answer.int32()
+        return index, PartitionMetadata(error, answer.int32(), answer.array(answer.int32), answer.array(answer.int32))
+
+    def topic():
+        error, name = answer.int16(), answer.string()
+        answer.int8()
+        return name, (error, dict(answer.array(partition)))
+
+    return Metadata(brokers, dict(answer.array(topic)))
+
+
+def create_topic(port, name, partitions, replication_factor, timeout_s=30):
+    """CreateTopics v2 to this node; the error code."""
+    body = struct.pack(">i", 1) + string(name) + struct.pack(">ihii", partitions, replication_factor, 0, 0)
+    with Connection(port, timeout_s) as connection:
+        answer = Reader(connection.request(CREATE_TOPICS, 2, body + struct.pack(">ib", timeout_s * 1000, 0)))
+    answer.int32()
+    return answer.array(lambda: (answer.string(), answer.int16(), answer.string())[1])[0]
+
+
+def metadata_leader(port, timeout_s=5):
+    """The node that leads the metadata's Raft group, as this one knows it (DescribeQuorum v0); none while nobody does."""
+    topic = uvarint(2) + compact_string("__cluster_metadata") + uvarint(2) + struct.pack(">i", 0) + b"\0\0"
+    with Connection(port, timeout_s) as connection:
+        connection.correlation_id += 1
+        connection.send(frame(header(DESCRIBE_QUORUM, 0, connection.correlation_id) + b"\0" + topic + b"\0"))
+        answer = Reader(connection.answer())
+    answer.int8()
+    if answer.int16() != 0 or answer.uvarint() < 2:
+        return None
+    answer.bytes(answer.uvarint() - 1)
+    if answer.uvarint() < 2:
+        return None
+    answer.int32()
+    error, leader = answer.int16(), answer.int32()
+    return leader if error == 0 and leader >= 0 else None
+
+
+class Reader:
+    """Kafka's types, one after the other."""
+
+    def __init__(self, raw):
+        self.raw = raw
+        self.position = 0
+
+    def bytes(self, count):
+        self.position += count
+        return self.raw[self.position - count : self.position]
+
+    def int8(self):
+        return struct.unpack(">b", self.bytes(1))[0]
+
+    def int16(self):
+        return struct.unpack(">h", self.bytes(2))[0]
+
+    def int32(self):
+        return struct.unpack(">i", self.bytes(4))[0]
+
+    def uvarint(self):
+        value, shift = 0, 0
+        while True:
+            byte = self.bytes(1)[0]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+
+    def string(self):
+        length = self.int16()
+        return None if length < 0 else self.bytes(length).decode()
+
+    def array(self, element):
+        return [element() for _ in range(self.int32())]
 
 
 def string(text):
