@@ -23,15 +23,6 @@ pub(crate) fn cluster() -> Exit {
     Exit::Configuration
 }
 
-/// A valid configuration of a cluster, which the broker does not run yet.
-pub(crate) fn cluster_start() -> Exit {
-    let problem = Problem::error(Code::NotInThisBuild, "this build cannot start the nodes of a cluster")
-        .why("it knows their configuration, and would run each of them as a single node")
-        .fix("run one node, without peers: chronik-server start");
-    print::problems(&[problem]);
-    Exit::Configuration
-}
-
 /// An old way to start the node of a cluster, which says too little of the others.
 pub(crate) fn raft_cluster() -> Exit {
     let problem = Problem::error(Code::OldNameRefused, "`raft-cluster` cannot be honoured")

@@ -426,11 +426,3 @@ fn everything_that_is_wrong_is_told_at_once_and_nothing_is_touched() {
     let names: Vec<_> = std::fs::read_dir(workplace.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["chronik.toml"]);
 }
-
-#[test]
-fn a_node_that_would_run_alone_does_not_start() {
-    let workplace = Workplace::with_file(&three("node_id = 1"));
-    workplace
-        .run(&["start", "-c", "chronik.toml"], &[])
-        .says(3, &["error[CHK0202]: this build cannot start the nodes of a cluster"]);
-}

@@ -158,7 +158,11 @@ impl Member {
     /// Asks to be the leader now: the only voter at its start, or a member that saw the leader's connection break.
     pub fn campaign(&mut self) {
         self.between_rounds();
-        // Refused only for a leader, a learner, or a member with a change to apply first: then there is nothing to be asked.
+        // The library would let one that knows of no voter win at once, without a vote.
+        if !self.raw.raft.promotable() {
+            return;
+        }
+        // Refused only for a leader, or a member with a change to apply first: then there is nothing to be asked.
         let _ = self.raw.campaign();
         self.set_patience();
     }

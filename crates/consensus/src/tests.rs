@@ -386,6 +386,16 @@ fn a_sole_member_forgets_what_it_has_applied_and_still_makes_snapshots() {
 }
 
 #[test]
+fn one_that_knows_of_no_voter_does_not_elect_itself() {
+    let settings = Settings { id: 7, election_ticks: 10, heartbeat_ticks: 2, seed: 1 };
+    let mut member = Member::new(settings, Saved::default()).unwrap();
+    member.campaign();
+    (0..100).for_each(|_| member.tick());
+    assert_eq!((member.standing().role, member.standing().term), (Role::Follower, 0));
+    assert!(member.begin().is_none());
+}
+
+#[test]
 fn followers_of_a_leader_that_ended_elect_another_at_once() {
     let mut group = Group::new(3, 3);
     group.heal();

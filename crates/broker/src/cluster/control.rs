@@ -300,8 +300,10 @@ async fn answer<Q, A, F: Future<Output = A>>(call: Call<Q, A>, serve: impl FnOnc
 
 impl Cluster {
     /// What the council has come to, after each of its events.
-    pub(crate) fn observe(&self, standing: Standing, applied_index: u64) {
-        let leader = if standing.role == Role::Leader { Some(self.raft_id) } else { standing.leader };
+    ///
+    /// A leader that has not yet applied what came before it counts as none: it would tell brokers that it does not know them.
+    pub(crate) fn observe(&self, standing: Standing, decides: bool, applied_index: u64) {
+        let leader = if standing.role == Role::Leader { decides.then_some(self.raft_id) } else { standing.leader };
         let changed = self.leader.send_if_modified(|known| {
             let changed = *known != leader;
             *known = leader;

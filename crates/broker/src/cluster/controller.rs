@@ -26,7 +26,7 @@ const SEEN_WITHIN: Duration = Duration::from_millis(1000);
 pub(super) async fn introduce(control: &Control, request: IntroduceRequest) -> IntroduceResponse {
     let node = control.node();
     let asker = request.from.unwrap_or_default();
-    let image = node.metadata.known_image().await;
+    let image = node.metadata.known_image();
     let knows_you = image.broker(asker.node_id).is_some_and(|broker| broker.directory_id[..] == asker.directory_id[..]);
     IntroduceResponse {
         version: VERSION,
@@ -111,7 +111,7 @@ pub(super) async fn heartbeat(control: &Control, request: HeartbeatRequest) -> H
         return refuse(Refusal::NotController);
     }
     let node = control.node();
-    let image = node.metadata.image();
+    let image = node.metadata.known_image();
     let Some(broker) = image.broker(id).filter(|broker| broker.epoch == epoch).cloned() else {
         return refuse(Refusal::StaleBrokerEpoch);
     };
@@ -131,7 +131,7 @@ pub(super) async fn heartbeat(control: &Control, request: HeartbeatRequest) -> H
         Err(error) => refuse(refusal(&error)),
         Ok(Err(_)) => refuse(Refusal::StaleBrokerEpoch),
         Ok(Ok(())) => {
-            let image = metadata.image();
+            let image = metadata.known_image();
             let may_stop = request.shuts_down && leads_nothing(&image, id);
             let fenced = image.broker(id).is_none_or(|broker| broker.fenced);
             HeartbeatResponse { refusal: Refusal::None.into(), fenced, may_stop }
@@ -164,7 +164,7 @@ pub(super) async fn watch_sessions(control: Rc<Control>) {
         }
         let now = control.now();
         let own = control.node().config.node_id;
-        let image = control.node().metadata.image();
+        let image = control.node().metadata.known_image();
         let mut sessions = control.cluster().sessions.lock();
         if now.duration_since(before) > 5 * LOOK_EVERY {
             // This process did not run itself: what the others said in that time is still to be read.
@@ -181,7 +181,7 @@ pub(super) async fn watch_sessions(control: Rc<Control>) {
 
 /// The process behind a broker is gone for certain: nobody listens where it did.
 pub(super) async fn process_ended(control: &Control, id: BrokerId) {
-    let image = control.node().metadata.image();
+    let image = control.node().metadata.known_image();
     let Some(broker) = image.broker(id).filter(|broker| !broker.fenced) else { return };
     warn!(node = id, "broker has ended: fenced");
     fence(control, id, broker.epoch).await;
@@ -282,7 +282,7 @@ pub(crate) async fn until_seen(node: &crate::node::Node, cluster: &super::Cluste
             let mut heard = std::pin::pin!(heard);
             // Before looking: a heartbeat in between must not be missed.
             heard.as_mut().enable();
-            if cluster.sessions.lock().all_applied(&node.metadata.image(), node.config.node_id, index) {
+            if cluster.sessions.lock().all_applied(&node.metadata.known_image(), node.config.node_id, index) {
                 return;
             }
             heard.await;

@@ -60,7 +60,7 @@ impl Journal {
     /// Every entry from `first` on.
     pub(crate) fn read(&self, first: u64, now_ms: TimestampMs) -> Result<Vec<Entry>, LoadError> {
         let mut entries = Vec::new();
-        let mut offset = offset_of(first);
+        let mut offset = offset_of(first).max(0);
         let end_offset = self.log.log_end_offset();
         while offset < end_offset {
             let request = ReadRequest { offset, max_bytes: READ_BYTES, end_offset, at_least_one: true, now_ms };

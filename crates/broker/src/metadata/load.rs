@@ -159,9 +159,11 @@ impl Metadata {
         }
         let entries_between = config.cluster.as_ref().map_or(ENTRIES_BETWEEN, |cluster| cluster.snapshot_min_interval_entries);
         let commit_timeout = config.cluster.as_ref().map_or(5000, |cluster| cluster.rpc_timeout_ms);
+        let applied = council.applied().clone();
         Ok(Metadata {
             // Before the node has caught up, what it knows may be old: nobody is to see it.
-            image: ArcSwap::from_pointee(if alone { council.applied().clone() } else { Image::default() }),
+            image: ArcSwap::from_pointee(if alone { applied.clone() } else { Image::default() }),
+            known: ArcSwap::from_pointee(applied),
             log,
             term: AtomicU64::new(council.standing().term),
             applied_index: AtomicU64::new(council.applied_index()),
@@ -247,7 +249,8 @@ fn image_of(snapshot: &SavedSnapshot) -> Result<Image, LoadError> {
 /// One of several members may have been stopped between writing a leader's snapshot and beginning its log anew: a log that
 /// ends before the snapshot, or that goes on behind it in an older term, is of a history that the snapshot has replaced.
 fn cut_to_fit(journal: &Journal, snapshot: &SavedSnapshot, alone: bool) -> Result<(), LoadError> {
-    let end_offset = offset_of(snapshot.index) + 1;
+    // A member that has heard nothing yet has no entry at all, not even the founding one, which lies in no log.
+    let end_offset = (offset_of(snapshot.index) + 1).max(0);
     if !alone {
         let is_shorter = journal.log().log_end_offset() < end_offset;
         if is_shorter || journal.term_of(snapshot.index + 1).is_some_and(|term| term < snapshot.term) {

@@ -39,6 +39,8 @@ use crate::node::Node;
 /// The node's view of the cluster's metadata.
 pub(crate) struct Metadata {
     image: ArcSwap<Image>,
+    /// The same on a node that is alone; else also before the node shows it.
+    known: ArcSwap<Image>,
     log: Arc<PartitionLog>,
     /// Copies of what the council says, for those who do not wait for it.
     term: AtomicU64,
@@ -95,9 +97,10 @@ impl Metadata {
         cluster.brokers_changed(council.applied());
     }
 
-    /// All that is committed and applied, also before this node shows it to anyone.
-    pub(crate) async fn known_image(&self) -> Image {
-        self.council.lock().await.applied().clone()
+    /// All that is committed and applied, also before this node shows it to anyone: what one of several nodes decides for others
+    /// upon.
+    pub(crate) fn known_image(&self) -> Arc<Image> {
+        self.known.load_full()
     }
 
     /// How far the metadata log has come.
@@ -175,7 +178,8 @@ impl Metadata {
         }
         self.copy_from(council);
         if let Some(cluster) = &node.cluster {
-            cluster.observe(council.standing(), council.applied_index());
+            let decides = council.decider().is_ok();
+            cluster.observe(council.standing(), decides, council.applied_index());
         }
         match settled {
             Ok(()) => Ok(()),
@@ -190,6 +194,7 @@ impl Metadata {
     fn take_in(&self, node: &Node, applied: Applied) {
         let Applied { image, change } = applied;
         if let Some(cluster) = &node.cluster {
+            self.known.store(Arc::new(image.clone()));
             let has_brokers = |record: &Record| matches!(record, Record::Broker(_));
             let is_changed = match &change {
                 Change::Records(records) => records.iter().any(has_brokers),

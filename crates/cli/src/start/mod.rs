@@ -25,10 +25,6 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
         Err(exit) => return exit,
     };
     let config = loaded.broker.clone();
-    if config.cluster.is_some() {
-        // A node that ignored its peers would keep one copy of what is wanted several times.
-        return crate::refuse::cluster_start();
-    }
     logging::begin(&loaded.settings);
     descriptors::raise_limit(&loaded.settings);
     let ended = chronik_broker::run(config.clone(), |ready| tell_ready(&loaded, &config, ready));
