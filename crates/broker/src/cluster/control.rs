@@ -255,7 +255,9 @@ impl Control {
         }
         let Some(node_id) = self.cluster().node_of(id) else { return };
         if self.cluster().leads() {
-            controller::process_ended(self, node_id).await;
+            // Waits for the others' word, which comes in here.
+            let control = Rc::clone(self);
+            spawn_local(async move { controller::process_ended(&control, node_id).await });
         } else if *self.cluster().leader.borrow() == Some(id) {
             info!(node = node_id, "the metadata leader has ended");
             self.attend(|council| council.member.leader_gone()).await;
