@@ -1,15 +1,17 @@
 //! FindCoordinator (key 10): which node answers for a group. Versions 0 to 6.
 //!
-//! The node that leads the group's partition of `__consumer_offsets`; the topic is made when somebody first asks. One node
-//! leads everything, so the answer is always this one, at the address by which this client can reach it.
+//! The node that leads the group's partition of `__consumer_offsets`; the topic is made when somebody first asks. While nobody
+//! leads the partition, or its leader is not let in, the client is to ask again: COORDINATOR_NOT_AVAILABLE.
 //!
 //! KIP-699 (several keys at once, v4). Coordinators of transactions and of share groups are not served here: INVALID_REQUEST,
 //! which clients do not repeat, and a message that says so.
 
+use chronik_state::ids::BrokerId;
 use chronik_wire::messages::find_coordinator_response::Coordinator;
 use chronik_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use chronik_wire::{ErrorCode, StrBytes, message};
 
+use super::brokers;
 use crate::coordinator::offsets_topic::{self, OFFSETS_TOPIC};
 use crate::coordinator::runtime::partition_of;
 use crate::dispatch::table::serves;
@@ -25,7 +27,7 @@ const NO_NODE: i32 = -1;
 const SEVERAL_KEYS_VERSION: i16 = 4;
 
 /// The node, or what to say instead.
-type Located = Result<(i32, String, u16), (ErrorCode, &'static str)>;
+type Located = Result<(BrokerId, StrBytes, i32), (ErrorCode, &'static str)>;
 
 async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: FindCoordinatorRequest = request.decode()?;
@@ -51,15 +53,15 @@ async fn locate(request: &Request<'_>, key_type: i8, key: &str) -> Located {
         return Err((ErrorCode::CoordinatorNotAvailable, "the topic of the groups could not be made"));
     }
     let image = request.node().metadata.image();
-    let leads = image.topic(OFFSETS_TOPIC).is_some_and(|topic| {
+    let leader = image.topic(OFFSETS_TOPIC).and_then(|topic| {
         let partition = partition_of(key, topic.partitions.len() as i32);
-        topic.partitions.get(&partition).is_some_and(|partition| partition.leader == request.node().config.node_id)
+        topic.partitions.get(&partition).map(|partition| partition.leader)
     });
-    if !leads {
-        return Err((ErrorCode::CoordinatorNotAvailable, "nobody leads the group's partition"));
+    let brokers = brokers::active(request, &image);
+    match brokers.into_iter().find(|broker| Some(broker.id) == leader) {
+        Some(broker) => Ok((broker.id, broker.host, broker.port)),
+        None => Err((ErrorCode::CoordinatorNotAvailable, "nobody leads the group's partition")),
     }
-    let (host, port) = request.node().advertised(request.connection);
-    Ok((request.node().config.node_id, host, port))
 }
 
 fn one_response(located: Located) -> FindCoordinatorResponse {
@@ -67,8 +69,8 @@ fn one_response(located: Located) -> FindCoordinatorResponse {
         Ok((node_id, host, port)) => message!(FindCoordinatorResponse {
             error_message: Some("NONE".into()),
             node_id,
-            host: host.into(),
-            port: port.into(),
+            host,
+            port,
         }),
         Err((error, why)) => message!(FindCoordinatorResponse {
             error_code: error.code(),
@@ -82,7 +84,7 @@ fn one_response(located: Located) -> FindCoordinatorResponse {
 fn response(key: &StrBytes, located: Located) -> Coordinator {
     match located {
         Ok((node_id, host, port)) => {
-            message!(Coordinator { key: key.clone(), node_id, host: host.into(), port: port.into() })
+            message!(Coordinator { key: key.clone(), node_id, host, port })
         }
         Err((error, why)) => message!(Coordinator {
             key: key.clone(),

@@ -38,7 +38,8 @@ fn topic(reactor: &Rc<Reactor>) -> CreatableTopic {
         name: OFFSETS_TOPIC.to_owned(),
         topic_id: TopicId(random_id()),
         partitions: reactor.node.settings.offsets_topic_partitions,
-        replication_factor: 1,
+        // As many as any topic gets that is made without saying so.
+        replication_factor: -1,
         assignments: Vec::new(),
         configs: vec![
             config("cleanup.policy", "compact"),
