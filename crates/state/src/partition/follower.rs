@@ -191,6 +191,14 @@ impl Follower {
         Effects { ack, ..Effects::default() }
     }
 
+    /// The disk took less than it was told to: the log ends at `log_end_offset`. What is missing is asked for again, after a while.
+    pub fn on_refused(&mut self, log_end_offset: Offset) {
+        self.log_end_offset = log_end_offset;
+        self.durable_end_offset = self.durable_end_offset.min(log_end_offset);
+        self.high_watermark = self.high_watermark.min(log_end_offset);
+        self.phase = Phase::Waits;
+    }
+
     /// One past the last record that a reader may see here.
     pub fn high_watermark(&self) -> Offset {
         self.high_watermark
@@ -224,6 +232,11 @@ impl Follower {
     pub fn asks(&self, answer: Answer) -> bool {
         let is_of_this = answer.leader_epoch == self.leader_epoch || !upheld(Rule::AnswersOfThisLeadership);
         self.phase == Phase::Asked && is_of_this && answer.ask == self.asks
+    }
+
+    /// True while it knows of no connection to its leader.
+    pub fn is_apart(&self) -> bool {
+        self.phase == Phase::Apart
     }
 
     /// True if it has to ask again by itself, after a while: the leader did not know of this leadership yet.

@@ -183,12 +183,17 @@ impl Leader {
         (leader, effects)
     }
 
-    /// The log ends at `log_end_offset` now; the new records count as written.
-    pub fn on_append(&mut self, log_end_offset: Offset, now_ms: TimestampMs) -> Effects {
+    /// The log ends at `log_end_offset` now. Followers may be sent the new records; here they do not count as written yet.
+    pub fn on_log_end(&mut self, log_end_offset: Offset, now_ms: TimestampMs) {
         let before = self.log_end_offset;
         self.log_end_offset = before.max(log_end_offset);
-        self.own.written = self.own.written.max(log_end_offset);
         self.mark_followers(before, now_ms);
+    }
+
+    /// The log ends at `log_end_offset` at least, and all before that counts as written.
+    pub fn on_append(&mut self, log_end_offset: Offset, now_ms: TimestampMs) -> Effects {
+        self.on_log_end(log_end_offset, now_ms);
+        self.own.written = self.own.written.max(log_end_offset);
         let mut effects = Effects::default();
         self.advance(now_ms, &mut effects);
         effects
@@ -239,6 +244,11 @@ impl Leader {
     /// One past the last record.
     pub fn log_end_offset(&self) -> Offset {
         self.log_end_offset
+    }
+
+    /// How much of this node's own log is on its disk.
+    pub fn durable_end_offset(&self) -> Offset {
+        self.own.durable.min(self.log_end_offset)
     }
 
     /// The epoch it leads in.
