@@ -74,6 +74,10 @@ pub struct ClusterConfig {
     pub leadership_transfer_timeout_ms: u64,
     /// Changes arrive as events; this often it is looked whether one was missed.
     pub discovery_interval_ms: u64,
+    /// Nodes that have no records for each other say so at least this often.
+    pub wal_heartbeat_interval_ms: u64,
+    /// A connection over which nothing came for this long is closed, and made anew.
+    pub wal_silence_max_ms: u64,
 }
 
 /// How a snapshot of the metadata is compressed.
@@ -128,6 +132,8 @@ impl ClusterConfig {
             enable_leadership_transfer: true,
             leadership_transfer_timeout_ms: 5000,
             discovery_interval_ms: 10_000,
+            wal_heartbeat_interval_ms: 10_000,
+            wal_silence_max_ms: 30_000,
         }
     }
 }

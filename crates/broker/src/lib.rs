@@ -1,8 +1,9 @@
 //! Accepts Kafka connections and runs the tasks of a node.
 //!
 //! The way of a record reads through the folders in order: `net` (the socket), `dispatch` (which API,
-//! which version), `api` (one file per Kafka API), `partition` (append, read, who waits), `metadata`
-//! (what topics there are), `cluster` (the other nodes), `coordinator` (groups), `upkeep` (what happens when nobody asks).
+//! which version), `api` (one file per Kafka API), `partition` (append, read, who waits), `replication`
+//! (records on their way between nodes), `metadata` (what topics there are), `cluster` (the other nodes), `coordinator` (groups),
+//! `upkeep` (what happens when nobody asks).
 
 mod api;
 mod cluster;
@@ -17,6 +18,7 @@ mod metadata;
 mod net;
 mod node;
 mod partition;
+mod replication;
 pub mod settings;
 mod start;
 #[cfg(test)]

@@ -19,7 +19,9 @@ use crate::net::committer::Committer;
 use crate::net::memory::RequestMemory;
 use crate::net::reactor::Signal;
 use crate::partition::registry::Registry;
+use crate::replication::Replication;
 use crate::settings::Settings;
+use crate::start;
 use crate::upkeep::Bell;
 
 /// What all threads of a node share.
@@ -33,6 +35,7 @@ pub(crate) struct Node {
     /// What it is as one of several nodes.
     pub(crate) cluster: Option<Cluster>,
     pub(crate) partitions: Registry,
+    pub(crate) replication: Replication,
     pub(crate) coordinator: Coordinator,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) request_memory: RequestMemory,
@@ -52,6 +55,11 @@ impl Node {
     /// How far the log is on disk, or only written.
     pub(crate) fn reached(&self, durable: bool) -> Lsn {
         if durable { self.storage.durable_lsn() } else { self.storage.written_lsn() }
+    }
+
+    /// Which of the signals belongs to the thread that replicates: the one behind those of the threads that serve connections.
+    pub(crate) fn replication_index(&self) -> usize {
+        start::reactor_count(&self.config)
     }
 
     /// Tells the reactors that a commit has ended, the one that did it apart.

@@ -21,6 +21,8 @@ use crate::api::fetch::sessions::FetchSessions;
 use crate::cluster::founding::{self, Founded};
 use crate::cluster::{Cluster, control};
 use crate::config::{Advertise, Config, SyncPolicy};
+#[cfg(test)]
+use crate::config::ClusterConfig;
 use crate::coordinator::Coordinator;
 use crate::metadata::{Metadata, directory_id};
 use crate::net::committer::{self, Committer};
@@ -29,6 +31,7 @@ use crate::net::memory::RequestMemory;
 use crate::net::reactor::{Accepted, Reactor, Signal as ReactorSignal};
 use crate::node::{Node, format_id, now_ms, random_id};
 use crate::partition::registry::Registry;
+use crate::replication::{self, Replication};
 use crate::settings::{InvalidSetting, Settings};
 use crate::upkeep::{self, Bell};
 
@@ -106,6 +109,7 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     let (reactors, dealt) = spawn_reactors(&node).map_err(StartError::System)?;
     let upkeep = upkeep::spawn(&node).map_err(StartError::System)?;
     let committer = committer::spawn(&node).map_err(StartError::System)?;
+    let replication = replication::spawn(&node).map_err(StartError::System)?;
     let control = control::spawn(&node).map_err(StartError::System)?;
     runtime.block_on(async {
         let mut stopping = node.stopping();
@@ -147,7 +151,7 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
     });
     let threads_failed = runtime.block_on(async {
         tokio::select! {
-            failed = close(&node, reactors.into_iter().chain([upkeep]).chain(control).collect(), committer) => failed,
+            failed = close(&node, reactors.into_iter().chain([upkeep]).chain(control).chain(replication).collect(), committer) => failed,
             _ = terminate.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
             _ = interrupt.recv() => Err(RunError::Failed(INTERRUPTED.to_owned())),
         }
@@ -208,6 +212,14 @@ pub(crate) fn bring_up_on(disk: Arc<dyn Disk>, config: Config) -> Result<(Arc<No
     Prepared::of(disk, config)?.bring_up(None)
 }
 
+/// A node that replicates, and is told by its test what it holds: its own metadata is that of a node on its own, and not looked at.
+#[cfg(test)]
+pub(crate) fn bring_up_told(config: Config, cluster: &ClusterConfig) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+    let mut prepared = Prepared::of(Arc::new(RealDisk), config)?;
+    prepared.replication = Replication::new(Some(cluster))?;
+    prepared.assemble(None)
+}
+
 /// A node with its ports and its directory, which has not opened its log yet.
 struct Prepared {
     disk: Arc<dyn Disk>,
@@ -218,6 +230,7 @@ struct Prepared {
     listening: Vec<SocketAddr>,
     /// For other nodes.
     peers: Option<TcpListener>,
+    replication: Replication,
 }
 
 impl Prepared {
@@ -228,11 +241,12 @@ impl Prepared {
         let listeners = config.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
         let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let peers = config.cluster.as_ref().map(|cluster| bind(cluster.raft_listen)).transpose()?;
+        let replication = Replication::new(config.cluster.as_ref())?;
         // A cluster of several gets its id when it is founded.
         let cluster_id = if config.cluster.is_some() { String::new() } else { readable_id() };
         let fresh = Identity { cluster_id, node_id: config.node_id, directory_id: readable_id() };
         let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
-        Ok(Prepared { disk, config, settings, identity, listeners, listening, peers })
+        Ok(Prepared { disk, config, settings, identity, listeners, listening, peers, replication })
     }
 
     /// Waits until there is a cluster to be part of. At once where this was so before, or the node is alone.
@@ -243,7 +257,16 @@ impl Prepared {
     }
 
     fn bring_up(self, founded: Option<Founded>) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
-        let Prepared { disk, mut config, settings, identity, listeners, listening, peers } = self;
+        let (node, listeners, ready) = self.assemble(founded)?;
+        match &node.cluster {
+            None => node.metadata.take_lead(&node)?,
+            Some(cluster) => node.metadata.introduce_brokers(cluster),
+        }
+        Ok((node, listeners, ready))
+    }
+
+    fn assemble(self, founded: Option<Founded>) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
+        let Prepared { disk, mut config, settings, identity, listeners, listening, peers, replication } = self;
         let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
         config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
         let told = told_at_start(&config, &listening);
@@ -263,9 +286,11 @@ impl Prepared {
             recovered_entries: recovered.entries,
             torn_tail: recovered.torn_tail,
         };
-        let threads = reactor_count(&config) + usize::from(cluster.is_some());
+        // Every thread that appends: those that serve connections, then the one that replicates, last the one that keeps the metadata.
+        let threads = reactor_count(&config) + usize::from(replication.listening().is_some()) + usize::from(cluster.is_some());
         let node = Arc::new(Node {
             partitions: Registry::default(),
+            replication,
             coordinator: Coordinator::new(&settings),
             fetch_sessions: FetchSessions::new(settings.fetch_session_slots),
             request_memory: RequestMemory::new(config.request_memory_bytes),
@@ -289,10 +314,6 @@ impl Prepared {
                 node.wake_reactors(None);
             }
         });
-        match &node.cluster {
-            None => node.metadata.take_lead(&node)?,
-            Some(cluster) => node.metadata.introduce_brokers(cluster),
-        }
         Ok((node, listeners, ready))
     }
 }
@@ -327,17 +348,17 @@ fn storage_options(config: &Config, settings: &Settings) -> StorageOptions {
     }
 }
 
-fn reactor_count(config: &Config) -> usize {
+pub(crate) fn reactor_count(config: &Config) -> usize {
     match config.reactors {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     }
 }
 
-type Threads = Vec<JoinHandle<()>>;
+pub(crate) type Threads = Vec<JoinHandle<()>>;
 
 /// Starts the threads that serve connections, and the ways to deal connections to them.
-fn spawn_reactors(node: &Arc<Node>) -> io::Result<(Threads, Vec<UnboundedSender<Accepted>>)> {
+pub(crate) fn spawn_reactors(node: &Arc<Node>) -> io::Result<(Threads, Vec<UnboundedSender<Accepted>>)> {
     let mut threads = Vec::new();
     let mut dealt = Vec::new();
     for index in 0..reactor_count(&node.config) {

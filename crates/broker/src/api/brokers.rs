@@ -5,7 +5,8 @@ use chronik_state::metadata::Image;
 use chronik_state::metadata::record::BrokerRecord;
 use chronik_wire::StrBytes;
 
-use crate::dispatch::Request;
+use crate::dispatch::{Connection, Request};
+use crate::node::Node;
 
 /// One broker and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,17 +20,18 @@ pub(crate) struct Reachable {
 
 /// All registered brokers by ascending id.
 pub(crate) fn registered(request: &Request<'_>, image: &Image) -> Vec<Reachable> {
-    image.brokers().map(|broker| reachable(request, broker)).collect()
+    image.brokers().map(|broker| reachable(request.node(), request.connection, broker)).collect()
 }
 
 /// The brokers that serve.
 pub(crate) fn active(request: &Request<'_>, image: &Image) -> Vec<Reachable> {
-    image.active_brokers().map(|broker| reachable(request, broker)).collect()
+    image.active_brokers().map(|broker| reachable(request.node(), request.connection, broker)).collect()
 }
 
-fn reachable(request: &Request<'_>, broker: &BrokerRecord) -> Reachable {
-    let (host, port) = match broker.id == request.node().config.node_id {
-        true => request.node().advertised(request.connection),
+/// Where the client on `connection` reaches `broker`.
+pub(crate) fn reachable(node: &Node, connection: &Connection, broker: &BrokerRecord) -> Reachable {
+    let (host, port) = match broker.id == node.config.node_id {
+        true => node.advertised(connection),
         false => broker.endpoints.iter().find(|endpoint| endpoint.name == "PLAINTEXT").map(|endpoint| (endpoint.host.clone(), endpoint.port)).unwrap_or_default(),
     };
     Reachable {

@@ -6,7 +6,8 @@
 //! KIP-1023); nothing is tiered here, so −4 and −6 are the start and −5 is none. Others, and these in earlier versions,
 //! are UNSUPPORTED_VERSION. Where there is no such record, offset and timestamp are −1.
 //!
-//! A leader epoch that is not this leader's is FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH (version 4 on, KIP-320). A partition
+//! Who does not lead is NOT_LEADER_OR_FOLLOWER; who leads and does not know yet how far the leader before came, OFFSET_NOT_AVAILABLE
+//! (before version 5 LEADER_NOT_AVAILABLE, KIP-207) for −1 and for what is not found. A leader epoch that is not this leader's is FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH (version 4 on, KIP-320). A partition
 //! named twice is INVALID_REQUEST, answered once. read_committed (version 2 on, KIP-98) is the same as read_uncommitted as long as
 //! nothing is transactional.
 
@@ -97,7 +98,7 @@ impl Lookup<'_> {
         }
         let partition = led_here(self.node, self.image, topic, asked.partition_index)?;
         partition.check_epoch(asked.current_leader_epoch).map_err(|error| errors::not_given(&error))?;
-        find(&partition, asked.timestamp)
+        find(&partition, asked.timestamp, self.version)
     }
 
     fn response(
@@ -133,10 +134,18 @@ fn is_known(timestamp: i64, version: i16) -> bool {
     }
 }
 
-fn find(partition: &Partition, timestamp: i64) -> Result<Option<Found>, ErrorCode> {
+fn find(partition: &Partition, timestamp: i64, version: i16) -> Result<Option<Found>, ErrorCode> {
+    // Until it knows how far an earlier leader came, a new one must not say that there is no more (KIP-207). Before the high
+    // watermark is read: one that is known then is known of that one.
+    let end = match (partition.high_watermark_is_known(), version) {
+        (true, _) => Ok(None),
+        (false, 5..) => Err(ErrorCode::OffsetNotAvailable),
+        (false, _) => Err(ErrorCode::LeaderNotAvailable),
+    };
     let high_watermark = partition.high_watermark();
     let record = match timestamp {
         LATEST => {
+            end?;
             let leader_epoch = partition.leader_epoch();
             return Ok(Some(Found { offset: high_watermark, timestamp_ms: NONE, leader_epoch }));
         }
@@ -145,7 +154,10 @@ fn find(partition: &Partition, timestamp: i64) -> Result<Option<Found>, ErrorCod
         MAX_TIMESTAMP => partition.log.max_timestamp(high_watermark),
         timestamp => partition.log.offset_for_timestamp(timestamp, high_watermark),
     };
-    Ok(record.map_err(|error| errors::read(&error))?.map(found))
+    match record.map_err(|error| errors::read(&error))? {
+        Some(record) => Ok(Some(found(record))),
+        None => end,
+    }
 }
 
 fn start(partition: &Partition) -> Found {

@@ -2,40 +2,51 @@
 //! (KAFKA-18659), and 0 to 2 are refused as Kafka does.
 //!
 //! The request is a view over the socket's buffer; the one copy is into the log's memory. The answer is encoded at once and
-//! leaves when the log is durable up to the furthest batch. acks=0 has no answer: an error closes the connection, which
-//! is all such a client can notice.
+//! leaves when the log is durable up to the furthest batch. With acks=all and more replicas than one it waits for the high
+//! watermark instead: see `committing.rs`. acks=0 has no answer: an error closes the connection, which is all such a client can
+//! notice.
 //!
 //! KIP-98 (idempotence), KIP-467 (record errors, messages), KIP-516 (topic ids, v13), KIP-951 (current leader, v10).
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use chronik_state::ids::{LogId, TopicId};
 use chronik_state::metadata::{Image, topic_name};
 use chronik_wire::produce::{PartitionResponse, ProduceRequest, RecordError, Topic, TopicRef};
 use chronik_wire::{DecodeError, ErrorCode, Request, RequestHeader};
-use std::rc::Rc;
+use tokio::time::Instant;
 
+use super::committing::{self, Committing, Open, Waits};
 use crate::dispatch::{BadRequest, Connection, errors};
 use crate::net::connection::Closed;
 use crate::net::reactor::{Position, Reactor};
 use crate::node::now_ms;
+use crate::partition::Waiter;
 use crate::partition::append::{Origin, Refused, Taken};
 
 /// What became of a produce request.
 pub(crate) enum Produced {
     /// The answer is encoded; it may leave once the log has come to this position, or at once.
     Answered { position: Option<Position> },
+    /// It is not known yet what the answer is: the records have to come to other nodes.
+    Committing(Box<Committing>),
     /// acks=0: there is none.
     NoAnswer,
     /// Nothing was taken: the log's memory is full for the moment.
     NoRoom,
 }
 
-/// Serves one produce request out of `frame`; the answer goes behind what is in `answers`.
+/// Serves one produce request out of `frame`; the answer goes behind what is in `answers`. `waiter` is the connection's, made when
+/// it is first needed: it is woken when something becomes of records that are to be committed.
 pub(crate) fn serve(
     reactor: &Rc<Reactor>,
     connection: &mut Connection,
     frame: &[u8],
     answers: &mut BytesMut,
+    waiter: &mut Option<Arc<Waiter>>,
 ) -> Result<Produced, Closed> {
     let (header, body) = Request::split(frame).map_err(BadRequest::from)?;
     if !header.is_supported() {
@@ -55,11 +66,12 @@ pub(crate) fn serve(
         internal_allowed: header.client_id.as_deref() == Some(ADMIN_CLIENT),
         origin: Origin { version: header.api_version, all_replicas: request.acks() == -1, now_ms: now_ms() },
         position: None,
+        open: Vec::new(),
         partitions: Vec::with_capacity(request.partition_count()),
     };
     work.take_all(&request);
     tracing::trace!(peer = %connection.peer, version = header.api_version, partitions = work.partitions.len(), "produce");
-    work.answer(&request, &header, answers)
+    work.answer(connection, &request, &header, answers, waiter)
 }
 
 /// Why a partition took nothing, and which records were at fault (KIP-467).
@@ -90,11 +102,13 @@ const ADMIN_CLIENT: &str = "__admin_client";
 /// One request under way.
 struct Work<'a> {
     reactor: &'a Rc<Reactor>,
-    image: std::sync::Arc<Image>,
+    image: Arc<Image>,
     internal_allowed: bool,
     origin: Origin,
     /// The furthest that any batch of the request waits for.
     position: Option<Position>,
+    /// What waits for other nodes.
+    open: Vec<Open>,
     partitions: Vec<PartitionResponse>,
 }
 
@@ -145,14 +159,28 @@ impl Work<'_> {
     }
 
     fn take(&mut self, id: LogId, records: Option<&[u8]>) -> Result<(Taken, i64), NotTaken> {
-        let partition = self.reactor.node.partitions.partition(id).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let partition = self.reactor.node.partitions.partition(id).ok_or_else(|| self.not_held(id))?;
         let records = records.ok_or_else(|| Refused::Invalid("a produce request must have records".to_owned()))?;
         let taken = partition.append(records, self.origin)?;
         if !taken.duplicate {
             self.reactor.show_at(taken.position, &partition, taken.end_offset);
         }
-        self.wait_for(taken.position);
-        Ok((taken, partition.log.log_start_offset()))
+        let log_start_offset = partition.log.log_start_offset();
+        if self.origin.all_replicas && partition.is_replicated() {
+            let Taken { end_offset, leader_epoch, .. } = taken;
+            self.open.push(Open { index: self.partitions.len(), partition, end_offset, leader_epoch });
+        } else {
+            self.wait_for(taken.position);
+        }
+        Ok((taken, log_start_offset))
+    }
+
+    /// Another node may hold it.
+    fn not_held(&self, id: LogId) -> ErrorCode {
+        match self.image.partition(id.topic, id.partition) {
+            Some(_) => ErrorCode::NotLeaderOrFollower,
+            None => ErrorCode::UnknownTopicOrPartition,
+        }
     }
 
     /// Remembers the furthest position. What must be on disk is further than anything only written.
@@ -163,7 +191,14 @@ impl Work<'_> {
         });
     }
 
-    fn answer(self, request: &ProduceRequest<'_>, header: &RequestHeader, answers: &mut BytesMut) -> Result<Produced, Closed> {
+    fn answer(
+        self,
+        connection: &Connection,
+        request: &ProduceRequest<'_>,
+        header: &RequestHeader,
+        answers: &mut BytesMut,
+        waiter: &mut Option<Arc<Waiter>>,
+    ) -> Result<Produced, Closed> {
         if request.acks() == 0 {
             let failed = self.partitions.iter().find(|partition| partition.error != ErrorCode::None);
             return match failed {
@@ -173,7 +208,17 @@ impl Work<'_> {
         }
         let mut response = request.response();
         response.partitions = self.partitions;
-        response.encode(answers, header).map_err(BadRequest::from)?;
+        if !self.open.is_empty() {
+            let patience = Duration::from_millis(request.timeout_ms().max(0).unsigned_abs().into());
+            let waits = Waits {
+                open: self.open,
+                position: self.position,
+                deadline: Instant::now() + patience,
+                waiter: Arc::clone(waiter.get_or_insert_default()),
+            };
+            return Ok(Produced::Committing(Committing::begin(response, header.clone(), waits)));
+        }
+        committing::encode(response, header, &self.reactor.node, connection, answers).map_err(BadRequest::from)?;
         Ok(Produced::Answered { position: self.position })
     }
 }

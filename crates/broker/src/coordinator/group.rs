@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chronik_log::records::{self, BatchBuilder};
 use chronik_log::{AppendError, ReadError, ReadRequest, batch};
 use chronik_state::group::{Append, Effects, GroupConfig, GroupError, GroupRecord, Groups, Reply, Ticket};
-use chronik_state::ids::{Offset, TimestampMs};
+use chronik_state::ids::{LeaderEpoch, Offset, TimestampMs};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::codec;
 use crate::net::reactor::Reactor;
 use crate::node::now_ms;
+use crate::partition::append::Refused;
 use crate::partition::{Partition, Waiter};
 
 /// Bytes of log that are read between two looks at other work.
@@ -30,6 +31,8 @@ const NEVER: TimestampMs = TimestampMs::MAX;
 /// The groups of one partition.
 pub(crate) struct Shard {
     pub(super) partition: Arc<Partition>,
+    /// In which leadership of this node.
+    pub(super) leader_epoch: LeaderEpoch,
     state: Mutex<State>,
     /// A copy of the machine's, to be looked at without the lock. Sequentially consistent together with the time keeper's
     /// alarm: of an event and the keeper that goes to sleep, one sees the other.
@@ -81,8 +84,8 @@ pub(super) enum LoadError {
 }
 
 impl Shard {
-    pub(super) fn new(partition: Arc<Partition>) -> Arc<Self> {
-        Arc::new(Shard { partition, state: Mutex::new(State::Unloaded), next_deadline: AtomicI64::new(NEVER) })
+    pub(super) fn new(partition: Arc<Partition>, leader_epoch: LeaderEpoch) -> Arc<Self> {
+        Arc::new(Shard { partition, leader_epoch, state: Mutex::new(State::Unloaded), next_deadline: AtomicI64::new(NEVER) })
     }
 
     /// Feeds one event to the machine, on behalf of a request; its answer comes by the receiver.
@@ -171,15 +174,27 @@ impl Shard {
         active.send(replies);
     }
 
-    /// Returns when the log is committed up to `end_offset`.
-    pub(super) async fn committed(&self, end_offset: Offset) {
+    /// Returns when the log is committed up to `end_offset`; an error if this leadership ends first.
+    pub(super) async fn committed(&self, end_offset: Offset) -> Result<(), NotActive> {
+        if end_offset == 0 {
+            // Nothing is claimed.
+            return Ok(());
+        }
         if self.partition.high_watermark() >= end_offset {
-            return;
+            return self.check_leads();
         }
         let waiting = Waiting::begin(&self.partition);
-        while self.partition.high_watermark() < end_offset {
+        loop {
+            self.check_leads()?;
+            if self.partition.high_watermark() >= end_offset {
+                return Ok(());
+            }
             waiting.waiter.notified().await;
         }
+    }
+
+    fn check_leads(&self) -> Result<(), NotActive> {
+        if self.partition.leads_in() == Some(self.leader_epoch) { Ok(()) } else { Err(NotActive::Resigned) }
     }
 
     /// The machine is taken out while it works: should it panic, the shard is left unloaded, and what the log says is
@@ -313,11 +328,11 @@ fn build(records: &[GroupRecord], timestamp_ms: TimestampMs) -> BatchBuilder {
 
 /// As `GroupMetadataManager.appendGroupMetadataErrorToResponseError` of Apache Kafka has it: a full disk passes,
 /// everything else is for another node to answer.
-fn refused(error: &AppendError) -> GroupError {
+fn refused(error: &Refused) -> GroupError {
     match error {
-        AppendError::Full => GroupError::CoordinatorNotAvailable,
-        AppendError::Deleted | AppendError::Fatal(_) => GroupError::NotCoordinator,
-        AppendError::Producer(_) => GroupError::UnknownServerError,
+        Refused::Log(AppendError::Full) => GroupError::CoordinatorNotAvailable,
+        Refused::NotLeader | Refused::Log(AppendError::Deleted | AppendError::Fatal(_)) => GroupError::NotCoordinator,
+        _ => GroupError::UnknownServerError,
     }
 }
 

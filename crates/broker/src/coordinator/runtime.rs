@@ -219,11 +219,16 @@ impl Coordinator {
     /// one knew may have been decided otherwise in between.
     fn shard(&self, reactor: &Rc<Reactor>, id: LogId) -> Option<Arc<Shard>> {
         let partition = reactor.node.partitions.partition(id)?;
+        let Some(leader_epoch) = partition.leads_in() else {
+            self.resign(id);
+            return None;
+        };
         let mut shards = self.shards.lock();
-        if let Some(shard) = shards.get(&id).filter(|shard| Arc::ptr_eq(&shard.partition, &partition)) {
+        let is_current = |shard: &&Arc<Shard>| Arc::ptr_eq(&shard.partition, &partition) && shard.leader_epoch == leader_epoch;
+        if let Some(shard) = shards.get(&id).filter(is_current) {
             return Some(Arc::clone(shard));
         }
-        let shard = Shard::new(partition);
+        let shard = Shard::new(partition, leader_epoch);
         if let Some(former) = shards.insert(id, Arc::clone(&shard)) {
             former.resign();
         }
@@ -251,7 +256,7 @@ impl Coordinator {
     async fn committed(&self, reactor: &Rc<Reactor>, shard: &Shard, end_offset: i64) -> Result<(), ErrorCode> {
         tokio::select! {
             biased;
-            () = shard.committed(end_offset) => Ok(()),
+            committed = shard.committed(end_offset) => committed.map_err(error_code),
             // Nothing will be committed any more.
             () = reactor.node.failed() => Err(ErrorCode::NotCoordinator),
         }

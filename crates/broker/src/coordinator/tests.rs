@@ -1,7 +1,6 @@
 //! The coordinator on a node of its own, without sockets.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use chronik_state::group::{
     CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply,
@@ -13,7 +12,7 @@ use chronik_wire::ErrorCode;
 use super::offsets_topic::{self, OFFSETS_TOPIC};
 use super::runtime::partition_of;
 use crate::net::reactor::Reactor;
-use crate::partition::{Leadership, Partition};
+use crate::partition::Assignment;
 use crate::testing;
 
 /// Runs `test` on a node that has the offsets topic.
@@ -151,11 +150,10 @@ fn a_partition_that_is_led_anew_is_read_anew() {
         let image = node.metadata.image();
         let topic = image.topic(OFFSETS_TOPIC).unwrap().id;
         let former = node.partitions.partition(LogId { topic, partition: partition_of("g", 50) }).unwrap();
-        let settings = Arc::clone(&former.settings());
         let agreed = AgreedPartition::of(image.partition(topic, former.id.partition).unwrap(), &image);
         let agreed = AgreedPartition { leader_epoch: 7, ..agreed };
-        let leadership = Leadership { broker_id: node.config.node_id, broker_epoch: 1, agreed };
-        node.partitions.insert(Partition::lead(former.id, Arc::clone(&former.log), leadership, settings));
+        let broker_id = node.config.node_id;
+        former.assign(Assignment { broker_id, broker_epoch: 1, leader: broker_id, agreed, shared: &node.replication.shared });
         assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
         let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };
         assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));

@@ -12,6 +12,7 @@ use chronik_wire::ErrorCode;
 
 use crate::metadata::{NoProducerId, SubmitError};
 use crate::partition::append::Refused;
+use crate::partition::lead::NotCommitted;
 use crate::partition::read::NotGiven;
 
 /// A code, and the words that go with it where the response has room for them.
@@ -44,12 +45,24 @@ impl From<Refused> for Failure {
             Refused::TooLarge { .. } => ErrorCode::MessageTooLarge,
             Refused::Timestamp { .. } => ErrorCode::InvalidTimestamp,
             Refused::CompressionNotAllowed => ErrorCode::UnsupportedCompressionType,
+            Refused::NotLeader => ErrorCode::NotLeaderOrFollower,
             Refused::NotEnoughReplicas(_) => ErrorCode::NotEnoughReplicas,
             Refused::Transactional => ErrorCode::InvalidTxnState,
             Refused::Producer(error) => producer(error),
             Refused::Log(error) => append(error),
         };
         Failure { code, message: Some(refused.to_string()) }
+    }
+}
+
+impl From<NotCommitted> for Failure {
+    fn from(error: NotCommitted) -> Self {
+        let code = match &error {
+            NotCommitted::NotLeader => ErrorCode::NotLeaderOrFollower,
+            NotCommitted::NotEnoughReplicas(_) => ErrorCode::NotEnoughReplicasAfterAppend,
+            NotCommitted::TimedOut => ErrorCode::RequestTimedOut,
+        };
+        Failure { code, message: Some(error.to_string()) }
     }
 }
 
@@ -143,6 +156,8 @@ pub(crate) fn not_given(error: &NotGiven) -> ErrorCode {
     match error {
         NotGiven::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
         NotGiven::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+        NotGiven::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+        NotGiven::NotHereYet => ErrorCode::OffsetNotAvailable,
         NotGiven::Log(error) => read(error),
     }
 }

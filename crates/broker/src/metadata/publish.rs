@@ -1,11 +1,11 @@
 //! What the rest of the node does when the metadata has changed, in a fixed order: replicas, then the image, then who waits.
 //!
-//! Replicas come first: whoever sees a partition in the image finds its log. When a topic goes, the image goes first for
-//! the same reason.
+//! Replicas come first: whoever sees a partition in the image finds its log, and who leads it by the image leads it. When a topic
+//! goes, the image goes first for the same reason.
 
 use std::sync::Arc;
 
-use chronik_state::ids::{LogId, TopicId};
+use chronik_state::ids::{LogId, PartitionIndex, TopicId};
 use chronik_state::metadata::{self as state, Image, Topic};
 use chronik_state::metadata::configs::{BrokerLayers, ConfigMap, TopicSettings};
 use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Record};
@@ -14,20 +14,24 @@ use tracing::{error, info};
 
 use super::{LoadError, Metadata};
 use crate::node::Node;
-use crate::partition::{Leadership, Partition};
+use crate::partition::{Assignment, Partition};
 use crate::partition::append::log_config;
 
 impl Metadata {
-    /// At a start: opens what this node leads, and lets go of what the metadata no longer knows.
+    /// At a start, once this process is registered: opens what this node holds, each in its role, and lets go of what the metadata no
+    /// longer knows.
     pub(crate) fn take_lead(&self, node: &Node) -> Result<(), LoadError> {
         let image = self.image();
         node.storage
             .retain(|id| id == LogId::METADATA || image.partition(id.topic, id.partition).is_some())?;
+        node.replication.on_brokers(node.config.node_id, &image);
+        let is_held = |id: &LogId| image.partition(id.topic, id.partition).is_some_and(|partition| partition.replicas.contains(&node.config.node_id));
+        node.partitions.ids().iter().filter(|id| !is_held(id)).for_each(|id| remove_partition(node, id.topic, id.partition));
         for topic in image.topics() {
             let settings = Arc::new(topic_settings(node, &image, &topic.configs));
             for (index, partition) in topic.partitions.iter() {
-                if partition.leader == node.config.node_id {
-                    lead(node, &image, LogId { topic: topic.id, partition: *index }, partition, &settings)?;
+                if partition.replicas.contains(&node.config.node_id) {
+                    assign(node, &image, LogId { topic: topic.id, partition: *index }, partition, &settings)?;
                 }
             }
         }
@@ -42,7 +46,7 @@ impl Metadata {
         }
     }
 
-    pub(super) fn publish(&self, node: &Node, image: Image, records: &[Record]) {
+    pub(crate) fn publish(&self, node: &Node, image: Image, records: &[Record]) {
         let mut settings = LastSettings::default();
         for record in records {
             if let Err(fatal) = replica_changed(node, &image, record, &mut settings) {
@@ -85,40 +89,53 @@ fn replica_changed(
             configure(node, image, &record.resource);
             return Ok(());
         }
+        Record::Broker(_) => {
+            node.replication.on_brokers(node.config.node_id, image);
+            return Ok(());
+        }
         _ => return Ok(()),
     };
     let Some((topic, partition)) = image.topic_by_id(topic_id).zip(image.partition(topic_id, index)) else {
         // Created and removed in one decision.
         return Ok(());
     };
-    if partition.leader == node.config.node_id {
+    if partition.replicas.contains(&node.config.node_id) {
         let settings = last.of(topic, || topic_settings(node, image, &topic.configs));
-        lead(node, image, LogId { topic: topic_id, partition: index }, partition, settings)?;
+        assign(node, image, LogId { topic: topic_id, partition: index }, partition, settings)?;
+    } else {
+        remove_partition(node, topic_id, index);
     }
     Ok(())
 }
 
-/// Takes the lead, or goes on leading by what is agreed now.
-fn lead(
+/// Takes the role that the metadata says, or goes on in it by what is agreed now.
+fn assign(
     node: &Node,
     image: &Image,
     id: LogId,
     partition: &state::Partition,
     settings: &Arc<TopicSettings>,
 ) -> Result<(), LoadError> {
-    let agreed = AgreedPartition::of(partition, image);
-    let leads = |known: &Arc<Partition>| known.leader_epoch() == agreed.leader_epoch;
-    if let Some(known) = node.partitions.partition(id).filter(leads) {
-        known.agree(agreed);
-        return Ok(());
+    let held = match node.partitions.partition(id) {
+        Some(held) => held,
+        None => {
+            let log = node.storage.create(id, log_config(settings))?;
+            let held = Partition::open(id, log, Arc::clone(settings));
+            node.partitions.insert(Arc::clone(&held));
+            held
+        }
+    };
+    if partition.replicas.len() > 1 {
+        node.replication.add(&held);
     }
-    let log = node.storage.create(id, log_config(settings))?;
-    // Before anyone is answered: an epoch without a record still ends the one before it.
-    log.begin_epoch(agreed.leader_epoch);
     let broker_id = node.config.node_id;
-    let broker_epoch = image.broker(broker_id).map_or(-1, |broker| broker.epoch);
-    let leadership = Leadership { broker_id, broker_epoch, agreed };
-    node.partitions.insert(Partition::lead(id, log, leadership, Arc::clone(settings)));
+    held.assign(Assignment {
+        broker_id,
+        broker_epoch: image.broker(broker_id).map_or(-1, |broker| broker.epoch),
+        leader: partition.leader,
+        agreed: AgreedPartition::of(partition, image),
+        shared: &node.replication.shared,
+    });
     Ok(())
 }
 
@@ -141,15 +158,19 @@ fn configure_topic(node: &Node, image: &Image, name: &str) {
 }
 
 fn remove_topic(node: &Node, topic: &Topic) {
-    for index in topic.partitions.iter().map(|(index, _)| *index) {
-        let Some(partition) = node.partitions.remove(LogId { topic: topic.id, partition: index }) else { continue };
-        if let Err(error) = node.storage.delete(partition.id) {
-            error!(partition = %partition.id, "the files of a deleted partition could not be removed: {error}");
-        }
-        partition.wake_all();
-    }
+    topic.partitions.iter().for_each(|(index, _)| remove_partition(node, topic.id, *index));
     node.coordinator.on_topic_deleted(topic);
     info!(name = %topic.name, id = %topic.id, "topic deleted");
+}
+
+/// This node holds no replica of the partition any more.
+fn remove_partition(node: &Node, topic: TopicId, partition: PartitionIndex) {
+    let Some(partition) = node.partitions.remove(LogId { topic, partition }) else { return };
+    node.replication.remove(partition.id);
+    partition.retire();
+    if let Err(error) = node.storage.delete(partition.id) {
+        error!(partition = %partition.id, "the files of a deleted partition could not be removed: {error}");
+    }
 }
 
 /// What holds for a topic: its own configs, then the brokers' dynamic ones, then the node's, then the defaults.

@@ -1,8 +1,8 @@
 //! One client's connection: frames in, answers out, in the order of the requests.
 //!
 //! Produce requests that follow each other are all appended before the first is answered, so that one
-//! sync covers them; their answers wait here until the log has come to their position. Every other
-//! request is served when all before it were answered, as Kafka does.
+//! sync covers them; their answers wait here until the log has come to their position, or their records
+//! to other nodes. Every other request is served when all before it were answered, as Kafka does.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,9 +25,11 @@ use super::buffer::{BUFFER_BYTES, Front, ReadBuffer};
 use super::memory::Share;
 use super::output::{Output, Run};
 use super::reactor::{Accepted, Position, Reactor};
+use crate::api::committing::Committing;
 use crate::api::produce::{self, Produced};
 use crate::dispatch::{self, Reply};
 use crate::node::Node;
+use crate::partition::Waiter;
 
 /// Produce requests that one connection may have waiting for their sync.
 const PARKED_MAX: usize = 256;
@@ -114,10 +116,12 @@ struct Connection<'a> {
     serving_share: Share<'a>,
     /// What the output holds, once it has waited for long.
     output_share: Share<'a>,
-    /// Encoded answers of parked produce requests, and where in the log each may leave.
+    /// Encoded answers of parked produce requests.
     parked_bytes: BytesMut,
-    parked: VecDeque<(Option<Position>, usize)>,
+    parked: VecDeque<Parked>,
     released: Rc<Notify>,
+    /// Woken when records have come to other nodes; made when it is first needed.
+    committed: Option<Arc<Waiter>>,
     stopping: tokio::sync::watch::Receiver<bool>,
     /// When the stopping node waits for this peer no longer; set once it stops.
     stop_deadline: Option<Instant>,
@@ -127,6 +131,14 @@ struct Connection<'a> {
     /// What it has read since, and what of that came last.
     turn_bytes: usize,
     last_read_bytes: usize,
+}
+
+/// The answer to a produce request that may not leave yet.
+enum Parked {
+    /// The next so many of the parked bytes, and where in the log they may leave.
+    Encoded { position: Option<Position>, bytes: usize },
+    /// What it is depends on other nodes.
+    Committing(Box<Committing>),
 }
 
 /// What a look at the front of the buffer led to.
@@ -161,6 +173,7 @@ impl<'a> Connection<'a> {
             parked_bytes: BytesMut::new(),
             parked: VecDeque::new(),
             released: Rc::new(Notify::new()),
+            committed: None,
             stopping: node.stopping(),
             stop_deadline: None,
             turn_began: Instant::now(),
@@ -217,13 +230,13 @@ impl<'a> Connection<'a> {
     async fn serve_buffered(&mut self) -> Result<Blocked, Closed> {
         let blocked = loop {
             self.give_way().await;
-            self.unpark();
+            self.unpark()?;
             if let Step::Blocked(blocked) = self.serve_front().await? {
                 break blocked;
             }
         };
         self.give_back_if_empty();
-        self.unpark();
+        self.unpark()?;
         self.flush().await?;
         Ok(blocked)
     }
@@ -263,13 +276,19 @@ impl<'a> Connection<'a> {
             return Ok(Step::Blocked(Blocked::Release));
         }
         let before = self.parked_bytes.len();
-        match produce::serve(&self.reactor, &mut self.context, frame, &mut self.parked_bytes)? {
+        match produce::serve(&self.reactor, &mut self.context, frame, &mut self.parked_bytes, &mut self.committed)? {
             Produced::Answered { position } => {
                 let answer_bytes = self.parked_bytes.len() - before;
-                self.parked.push_back((position, answer_bytes));
+                self.parked.push_back(Parked::Encoded { position, bytes: answer_bytes });
                 if let Some(position) = position {
                     self.reactor.wake_at(position, &self.released);
                 }
+            }
+            Produced::Committing(committing) => {
+                if let Some(position) = committing.position() {
+                    self.reactor.wake_at(position, &self.released);
+                }
+                self.parked.push_back(Parked::Committing(committing));
             }
             Produced::NoAnswer => {}
             Produced::NoRoom => return Ok(Step::Blocked(Blocked::Room)),
@@ -317,27 +336,53 @@ impl<'a> Connection<'a> {
     }
 
     /// Moves the answers whose records are safe to the output.
-    fn unpark(&mut self) {
+    fn unpark(&mut self) -> Result<(), Closed> {
         let mut answer_bytes = 0;
-        while let Some((position, bytes)) = self.parked.front() {
-            if !position.is_none_or(|position| self.reactor.reached(position)) {
+        while let Some(parked) = self.parked.front_mut() {
+            let (is_decided, position) = match parked {
+                Parked::Encoded { position, .. } => (true, *position),
+                Parked::Committing(committing) => (committing.is_decided(), committing.position()),
+            };
+            if !is_decided || !position.is_none_or(|position| self.reactor.reached(position)) {
                 break;
             }
-            answer_bytes += bytes;
-            self.parked.pop_front();
+            match self.parked.pop_front().expect("just seen") {
+                Parked::Encoded { bytes, .. } => answer_bytes += bytes,
+                Parked::Committing(committing) => {
+                    self.push_parked(std::mem::take(&mut answer_bytes));
+                    let mut answer = BytesMut::new();
+                    committing.encode(&self.reactor.node, &self.context, &mut answer).map_err(dispatch::BadRequest::from)?;
+                    self.output.push(Run::Bytes(answer.freeze()));
+                }
+            }
         }
+        self.push_parked(answer_bytes);
+        Ok(())
+    }
+
+    fn push_parked(&mut self, answer_bytes: usize) {
         if answer_bytes > 0 {
             self.output.push(Run::Bytes(self.parked_bytes.split_to(answer_bytes).freeze()));
         }
     }
 
+    /// When the first answer that waits for other nodes has to leave, if it is the next one.
+    fn commit_deadline(&self) -> Option<Instant> {
+        match self.parked.front()? {
+            Parked::Encoded { .. } => None,
+            Parked::Committing(committing) => Some(committing.deadline()),
+        }
+    }
+
     async fn wait_for_release(&mut self) -> Result<(), Closed> {
         while !self.parked.is_empty() {
-            self.unpark();
+            self.unpark()?;
             self.flush().await?;
             if !self.parked.is_empty() {
+                let deadline = self.commit_deadline();
                 let stops = tokio::select! {
                     _ = self.released.notified() => false,
+                    () = committed(self.committed.as_deref(), deadline) => false,
                     _ = self.stopping.wait_for(|stopping| *stopping) => true,
                 };
                 if stops {
@@ -364,11 +409,13 @@ impl<'a> Connection<'a> {
     async fn wait(&mut self) -> Result<Woken, Closed> {
         let began = Instant::now();
         let deadline = began + self.idle_max;
+        let commit_deadline = self.commit_deadline();
         let woken = tokio::select! {
             biased;
             // Before all else: a peer that never pauses must not keep the node from stopping.
             _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
             _ = self.released.notified(), if !self.parked.is_empty() => Woken::Released,
+            () = committed(self.committed.as_deref(), commit_deadline) => Woken::Released,
             ready = self.stream.readable() => ready.map(|()| Woken::Readable)?,
             () = tokio::time::sleep_until(deadline) => return Err(Closed::Idle),
             () = wanted_back(&self.share, began) => return Err(Closed::Standstill),
@@ -442,14 +489,23 @@ impl<'a> Connection<'a> {
 
     /// Answers what was taken, then ends.
     async fn stop(&mut self) -> Closed {
-        for (position, _) in self.parked.iter() {
+        for parked in &mut self.parked {
+            let position = match parked {
+                Parked::Encoded { position, .. } => *position,
+                Parked::Committing(committing) => {
+                    committing.give_up();
+                    committing.position()
+                }
+            };
             if let Some(position) = position
-                && self.reactor.until(*position).await.is_err()
+                && self.reactor.until(position).await.is_err()
             {
                 return Closed::NodeStops;
             }
         }
-        self.unpark();
+        if let Err(closed) = self.unpark() {
+            return closed;
+        }
         self.flush().await.err().unwrap_or(Closed::NodeStops)
     }
 
@@ -577,6 +633,18 @@ enum Woken {
     Readable,
     Released,
     Stopping,
+}
+
+/// Returns when something may have become of records that are to be committed, or at `deadline`; never where the next answer
+/// does not wait for that.
+async fn committed(waiter: Option<&Waiter>, deadline: Option<Instant>) {
+    match waiter.zip(deadline) {
+        None => std::future::pending().await,
+        Some((waiter, deadline)) => tokio::select! {
+            () = waiter.notified() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        },
+    }
 }
 
 /// Returns when somebody needs what `share` holds, and its connection has stood still since `began` for too long.

@@ -277,8 +277,8 @@ fn release_up_to(releases: &RefCell<Releases>, reached: Lsn, durable: bool) -> b
     let mut releases = releases.borrow_mut();
     // Readers first: who learns that a record was taken may ask for it at once.
     while releases.readers.front().is_some_and(|(lsn, ..)| *lsn <= reached) {
-        let (_, partition, end_offset) = releases.readers.pop_front().expect("just seen");
-        partition.confirm(end_offset, durable);
+        let (lsn, partition, end_offset) = releases.readers.pop_front().expect("just seen");
+        partition.confirm(lsn, end_offset, durable);
     }
     while releases.writers.front().is_some_and(|(lsn, _)| *lsn <= reached) {
         let (_, waiter) = releases.writers.pop_front().expect("just seen");

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use chronik_log::batch::{BatchError, BatchView, Compression, ValidBatch};
 use chronik_log::records::{self, RecordError};
 use chronik_log::{Append, AppendError, LogConfig, SyncClass};
+use chronik_state::ids::LeaderEpoch;
 use chronik_state::metadata::configs::{SyncPolicy, TimestampType, TopicSettings};
 use chronik_state::partition::leader::NotEnoughReplicas;
 use chronik_state::partition::producers::ProducerError;
 use thiserror::Error;
 
 use super::Partition;
+use super::role::Role;
 use crate::net::reactor::Position;
+use crate::node::steady_ms;
 
 /// What the records of one batch may come to when a rule asks to look into them.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -28,9 +31,11 @@ pub(crate) struct Taken {
     pub(crate) end_offset: i64,
     /// −1 unless the topic stamps the time of append.
     pub(crate) log_append_time_ms: i64,
-    /// When it may be acknowledged.
+    /// When it may be acknowledged, as far as this node goes.
     pub(crate) position: Position,
     pub(crate) duplicate: bool,
+    /// In which leadership it was taken.
+    pub(crate) leader_epoch: LeaderEpoch,
 }
 
 /// Why a batch is not taken. The mapping to Kafka's codes is in `dispatch/errors.rs`.
@@ -48,6 +53,8 @@ pub(crate) enum Refused {
     Timestamp { timestamp_ms: i64, now_ms: i64 },
     #[error("zstd needs version 7 of Produce or later")]
     CompressionNotAllowed,
+    #[error("this broker does not lead the partition")]
+    NotLeader,
     #[error("{0}")]
     NotEnoughReplicas(#[from] NotEnoughReplicas),
     #[error("transactions are not served")]
@@ -77,26 +84,38 @@ impl Partition {
         let view = check(records, origin, &settings)?;
         let batch = view.verify().map_err(Refused::Corrupt)?;
         check_records(&view, &settings)?;
-        Ok(self.append_checked(batch, origin.now_ms, &settings, false)?)
+        self.append_checked(batch, origin.now_ms, &settings, false)
     }
 
     /// Appends what the node itself writes, which needs no checking. `privileged`: also while the disk is full.
-    pub(crate) fn append_own(&self, batch: ValidBatch<'_>, now_ms: i64, privileged: bool) -> Result<Taken, AppendError> {
+    pub(crate) fn append_own(self: &Arc<Self>, batch: ValidBatch<'_>, now_ms: i64, privileged: bool) -> Result<Taken, Refused> {
         self.append_checked(batch, now_ms, &self.settings(), privileged)
     }
 
+    /// The role does not change while the batch gets its place: what another leader wrote there would be followed by what
+    /// it did not.
     fn append_checked(
-        &self,
+        self: &Arc<Self>,
         batch: ValidBatch<'_>,
         now_ms: i64,
         settings: &TopicSettings,
         privileged: bool,
-    ) -> Result<Taken, AppendError> {
+    ) -> Result<Taken, Refused> {
         let durable = settings.sync == SyncPolicy::Commit;
         let sync = if durable { SyncClass::Commit } else { SyncClass::Interval };
-        let leader_epoch = self.leader_epoch();
+        let link = self.link.get();
+        let mut role = self.role.lock();
+        let Role::Leader(leader) = &mut *role else { return Err(Refused::NotLeader) };
+        let leader_epoch = leader.leader_epoch();
         let appended = self.log.append(batch, Append { leader_epoch, now_ms, sync, privileged })?;
+        if let Some(link) = link.filter(|_| !appended.duplicate) {
+            // On its way to the followers while it is on its way to this node's disk.
+            leader.on_log_end(appended.last_offset + 1, steady_ms());
+            drop(role);
+            self.is_ready(link);
+        }
         Ok(Taken {
+            leader_epoch,
             base_offset: appended.base_offset,
             end_offset: appended.last_offset + 1,
             log_append_time_ms: appended.log_append_time_ms,

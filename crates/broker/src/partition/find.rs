@@ -9,7 +9,7 @@ use chronik_wire::ErrorCode;
 use super::Partition;
 use crate::node::Node;
 
-/// The partition, if it exists and this node leads it.
+/// The partition, if it exists and this node leads it: else another does, or nobody.
 pub(crate) fn led_here(
     node: &Node,
     image: &Image,
@@ -20,5 +20,6 @@ pub(crate) fn led_here(
     if !topic.partitions.contains_key(&index) {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    node.partitions.partition(LogId { topic: topic.id, partition: index }).ok_or(ErrorCode::NotLeaderOrFollower)
+    let held = node.partitions.partition(LogId { topic: topic.id, partition: index });
+    held.filter(|partition| partition.leads_in().is_some()).ok_or(ErrorCode::NotLeaderOrFollower)
 }

@@ -32,6 +32,11 @@ impl Registry {
         self.shard(&id).write().remove(&id)
     }
 
+    /// All partitions of this node, in no particular order.
+    pub(crate) fn ids(&self) -> Vec<LogId> {
+        self.shards.iter().flat_map(|shard| shard.read().keys().copied().collect::<Vec<_>>()).collect()
+    }
+
     fn shard(&self, id: &LogId) -> &RwLock<FxHashMap<LogId, Arc<Partition>>> {
         // The topic id is random except for the metadata log's; its last byte spreads well enough.
         let spread = usize::from(id.topic.0[15]) ^ (id.partition as usize);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// One request that waits, on however many partitions.
+/// One request that waits, on however many partitions; or one connection, for however many of its requests.
 pub(crate) type Waiter = Notify;
 
 #[derive(Default)]
@@ -23,9 +23,12 @@ impl Waiters {
         self.count.store(waiting.len(), Ordering::SeqCst);
     }
 
+    /// Takes out what was added once.
     pub(super) fn remove(&self, waiter: &Arc<Waiter>) {
         let mut waiting = self.waiting.lock();
-        waiting.retain(|other| !Arc::ptr_eq(other, waiter));
+        if let Some(index) = waiting.iter().position(|other| Arc::ptr_eq(other, waiter)) {
+            waiting.swap_remove(index);
+        }
         self.count.store(waiting.len(), Ordering::SeqCst);
     }
 

@@ -5,7 +5,8 @@
 //! `sendfile`. The first partition that has something gives at least one batch, however small the limits (KIP-74).
 //!
 //! KIP-74 (sizes), KIP-98 (isolation; nothing is transactional here, so the last stable offset is the high watermark),
-//! KIP-227 (sessions, v7), KIP-320 and KIP-595 (epochs, v9 and v12), KIP-516 (topic ids, v13). One node: no follower fetches here.
+//! KIP-227 (sessions, v7), KIP-320 and KIP-595 (epochs, v9 and v12), KIP-392 (reading the replica in one's own rack, v11), KIP-516
+//! (topic ids, v13), KIP-951 (current leader, v16). Replicas do not fetch here: leaders push (docs/replication.md).
 
 pub(crate) mod sessions;
 
@@ -14,16 +15,19 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use chronik_log::Piece as LogPiece;
-use chronik_wire::ErrorCode;
+use chronik_state::ids::{BrokerId, Offset};
+use chronik_state::metadata::Image;
+use chronik_wire::{ErrorCode, StrBytes};
 use chronik_wire::fetch::{FetchPartition, FetchResponse, Piece};
 use chronik_wire::messages::FetchRequest;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::api::leaders::Leaders;
 use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request, errors};
 use crate::net::output::Run;
-use crate::node::now_ms;
+use crate::node::{Node, now_ms};
 use crate::partition::Partition;
 use crate::partition::read::{Given, NotGiven, Wanted};
 use sessions::{Exchange, Target};
@@ -42,6 +46,7 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         bytes_min: body.min_bytes.max(0) as usize,
         committed_only: body.isolation_level == 1,
         targets: &targets,
+        elsewhere: Elsewhere::of(request.node(), request.version(), &body.rack_id),
     };
     let mut round = reading.read();
     if !round.is_enough(&reading) && body.max_wait_ms > 0 {
@@ -49,8 +54,58 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         round = reading.wait(&request, deadline).await;
     }
     let committed_only = reading.committed_only;
-    let (response, records) = exchange.finish(round.partitions, committed_only);
+    let (mut response, records) = exchange.finish(round.partitions, committed_only);
+    if request.version() >= LEADERS_VERSION {
+        name_leaders(&request, &mut response);
+    }
     encode(&request, response, records)
+}
+
+/// The version from which a refusal says who leads instead.
+const LEADERS_VERSION: i16 = 16;
+
+fn name_leaders(request: &Request<'_>, response: &mut FetchResponse) {
+    let refused = |partition: &FetchPartition| matches!(partition.error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    if !response.partitions.iter().any(refused) {
+        return;
+    }
+    let image = request.node().metadata.image();
+    let mut leaders = Leaders::of(&image);
+    let mut partitions = response.partitions.iter_mut();
+    for (topic, count) in &response.topics {
+        for partition in partitions.by_ref().take(*count).filter(|partition| refused(partition)) {
+            partition.current_leader = leaders.name(topic, partition.index);
+        }
+    }
+    response.node_endpoints = leaders.endpoints(request.node(), request.connection);
+}
+
+/// For a reader who says where it stands, which is not where this node does: who of a partition's replicas is nearer.
+struct Elsewhere {
+    rack: StrBytes,
+    image: Arc<Image>,
+}
+
+impl Elsewhere {
+    fn of(node: &Node, version: i16, rack: &StrBytes) -> Option<Self> {
+        if version < sessions::FOLLOWERS_VERSION || rack.is_empty() {
+            return None;
+        }
+        let image = node.metadata.image();
+        let own = image.broker(node.config.node_id)?.rack.clone();
+        (own.as_deref() != Some(&**rack)).then(|| Elsewhere { rack: rack.clone(), image })
+    }
+
+    /// The follower in the reader's rack that has most, if this node leads and one of them has what is wanted. As Kafka's
+    /// `RackAwareReplicaSelector`, but only of those who are in sync.
+    fn nearer(&self, partition: &Partition, offset: Offset) -> Option<BrokerId> {
+        let stands_there = |id: BrokerId| {
+            let broker = self.image.broker(id);
+            broker.is_some_and(|broker| broker.may_lead() && broker.rack.as_deref() == Some(&*self.rack))
+        };
+        let holders = partition.holders_of(offset).into_iter().filter(|(id, _)| stands_there(*id));
+        holders.max_by_key(|(_, end_offset)| *end_offset).map(|(id, _)| id)
+    }
 }
 
 /// What is to be read, and when it is enough.
@@ -59,6 +114,7 @@ struct Reading<'a> {
     bytes_min: usize,
     committed_only: bool,
     targets: &'a [Target],
+    elsewhere: Option<Elsewhere>,
 }
 
 /// One pass over all partitions.
@@ -85,7 +141,7 @@ impl Reading<'_> {
             match &result {
                 Ok(given) => {
                     round.bytes += given.bytes;
-                    round.urgent |= given.diverging.is_some();
+                    round.urgent |= given.diverging.is_some() || given.preferred.is_some();
                 }
                 Err(_) => round.urgent = true,
             }
@@ -96,8 +152,12 @@ impl Reading<'_> {
 
     fn read_one(&self, target: &Target, bytes_left: usize, must_advance: bool, now_ms: i64) -> Result<Given, ErrorCode> {
         let partition = target.partition.as_ref().map_err(|error| *error)?;
-        let wanted = Wanted { bytes_max: target.wanted.bytes_max.min(bytes_left), ..target.wanted };
-        partition.read(wanted, must_advance, now_ms).map_err(|error| {
+        let preferred = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.nearer(partition, target.wanted.offset));
+        // Who is sent elsewhere gets nothing here.
+        let bytes_max = if preferred.is_some() { 0 } else { target.wanted.bytes_max.min(bytes_left) };
+        let wanted = Wanted { bytes_max, ..target.wanted };
+        let given = partition.read(wanted, must_advance && preferred.is_none(), now_ms);
+        given.map(|given| Given { preferred, ..given }).map_err(|error| {
             if let NotGiven::Log(error @ (chronik_log::ReadError::Corrupt { .. } | chronik_log::ReadError::Io { .. })) = &error {
                 tracing::error!(partition = %partition.id, offset = wanted.offset, "not served: {error}");
             }
@@ -151,6 +211,9 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Nobody else is preferred.
+const NO_REPLICA: BrokerId = -1;
+
 /// What the response says of one partition.
 fn partition_response(index: i32, result: &Result<Given, ErrorCode>, committed_only: bool) -> FetchPartition {
     let given = match result {
@@ -167,6 +230,7 @@ fn partition_response(index: i32, result: &Result<Given, ErrorCode>, committed_o
         last_stable_offset: given.high_watermark,
         log_start_offset: given.log_start_offset,
         diverging_epoch: given.diverging,
+        preferred_read_replica: given.preferred.unwrap_or(NO_REPLICA),
         aborted_transactions: committed_only.then(Vec::new),
         records_bytes: Some(given.bytes),
         ..FetchPartition::failed(index, ErrorCode::None)

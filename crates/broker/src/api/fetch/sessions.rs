@@ -27,6 +27,8 @@ use crate::partition::read::{Given, Wanted};
 const TOPIC_IDS_VERSION: i16 = 13;
 /// The version that brought sessions.
 const SESSIONS_VERSION: i16 = 7;
+/// The version from which followers may be read (KIP-392).
+pub(super) const FOLLOWERS_VERSION: i16 = 11;
 /// What a request without sessions amounts to: one full fetch.
 const WITHOUT_SESSION: i32 = -1;
 
@@ -76,7 +78,7 @@ impl<'a> Exchange<'a> {
             .partitions()
             .map(|(slot, key, position)| Target {
                 partition: find(node, &image, &key.topic, key.partition),
-                wanted: wanted(position),
+                wanted: wanted(position, request.version()),
                 slot,
                 topic: key.topic.clone(),
                 index: key.partition,
@@ -170,15 +172,19 @@ fn find(node: &Node, image: &Image, topic: &FetchTopic, index: i32) -> Result<Ar
         FetchTopic::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
     };
     let id = LogId { topic: topic.id, partition: index };
-    node.partitions.partition(id).ok_or(ErrorCode::UnknownTopicOrPartition)
+    node.partitions.partition(id).ok_or(match topic.partitions.contains_key(&index) {
+        true => ErrorCode::NotLeaderOrFollower,
+        false => ErrorCode::UnknownTopicOrPartition,
+    })
 }
 
-fn wanted(position: &FetchPosition) -> Wanted {
+fn wanted(position: &FetchPosition, version: i16) -> Wanted {
     Wanted {
         offset: position.fetch_offset,
         bytes_max: position.max_bytes.max(0) as usize,
         current_leader_epoch: position.current_leader_epoch,
         last_fetched_epoch: position.last_fetched_epoch,
+        of_any_replica: version >= FOLLOWERS_VERSION,
     }
 }
 
@@ -189,7 +195,7 @@ fn outcome(result: &Result<Given, ErrorCode>) -> FetchOutcome {
             log_start_offset: given.log_start_offset,
             has_records: given.bytes > 0,
             error: false,
-            redirected: given.diverging.is_some(),
+            redirected: given.diverging.is_some() || given.preferred.is_some(),
         },
         Err(_) => {
             FetchOutcome { high_watermark: -1, log_start_offset: -1, has_records: false, error: true, redirected: false }

@@ -68,12 +68,12 @@ fn batch(sequence: i32) -> OwnedBatch {
     builder.build()
 }
 
-fn append(partition: &Partition, sequence: i32) -> Position {
+fn append(partition: &Arc<Partition>, sequence: i32) -> Position {
     partition.append_own(batch(sequence).as_valid(), now_ms(), false).unwrap().position
 }
 
 /// A record of so many bytes.
-fn append_large(partition: &Partition, bytes: usize) -> Position {
+fn append_large(partition: &Arc<Partition>, bytes: usize) -> Position {
     let mut builder = BatchBuilder::new();
     builder.record(now_ms(), None, Some(&vec![7; bytes]), &[]);
     partition.append_own(builder.build().as_valid(), now_ms(), false).unwrap().position
