@@ -9,13 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use chronik_log::disk::{Disk, RealDisk};
-use chronik_log::{Identity, Storage, StorageOptions};
+use chronik_log::{Identity, Storage, StorageOptions, clean};
 use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{Notify, oneshot, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::api::fetch::sessions::FetchSessions;
 use crate::cluster::founding::{self, Founded};
@@ -50,6 +50,9 @@ pub enum StartError {
     /// The data directory cannot be read, or is not whole.
     #[error("{0}")]
     Storage(#[from] chronik_log::StorageError),
+    /// How the last run ended could not be read, or its mark not be taken away.
+    #[error("the mark of how the last run ended cannot be read or taken away: {0}")]
+    CleanMark(io::Error),
     /// The cluster could not begin.
     #[error("{0}")]
     Founding(#[from] crate::cluster::founding::FoundingError),
@@ -182,6 +185,8 @@ async fn close(node: &Arc<Node>, threads: Threads, committer: JoinHandle<()>) ->
             // Nobody appends any more: what is left goes to segments, so that the next start replays nothing.
             if let Err(error) = node.storage.close(now_ms()) {
                 node.fail(&error);
+            } else if let Err(error) = leave_mark(&node) {
+                warn!("the next start will take this stop for a crash: {error}");
             }
         }
         let _ = tell.send(failed);
@@ -189,6 +194,15 @@ async fn close(node: &Arc<Node>, threads: Threads, committer: JoinHandle<()>) ->
     closer.map_err(StartError::System)?;
     // The sender is gone without a word if closing panicked.
     Ok(told.await.unwrap_or(true))
+}
+
+/// Last of all: says that everything is on disk.
+fn leave_mark(node: &Node) -> io::Result<()> {
+    let epoch = node.metadata.broker_epoch();
+    if node.cluster.is_none() || epoch < 0 {
+        return Ok(());
+    }
+    clean::leave(node.storage.disk(), &node.config.data_dir, epoch)
 }
 
 fn signals() -> io::Result<(Signal, Signal)> {
@@ -272,6 +286,11 @@ impl Prepared {
         let told = told_at_start(&config, &listening);
         config.kafka.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;
+        // Before anything else is written.
+        let stopped_epoch = match config.cluster {
+            Some(_) => clean::take(storage.disk(), &config.data_dir).map_err(StartError::CleanMark)?,
+            None => None,
+        };
         let (outbox, sent) = mpsc::unbounded_channel();
         let metadata = Metadata::load(&storage, &config, &settings, &identity, outbox)?;
         let (cluster_id, members) = match founded {
@@ -279,7 +298,7 @@ impl Prepared {
             None => (identity.cluster_id, BTreeMap::new()),
         };
         let cluster =
-            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), members, sent, listener));
+            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), stopped_epoch, members, sent, listener));
         let ready = Ready {
             listening,
             cluster_id: cluster_id.clone(),

@@ -10,10 +10,6 @@ use crate::store::{SavedSnapshot, Store};
 use crate::work::{Committed, Effect, HardState, Rest, Work};
 use crate::{Change, Entry, Membership, Payload, logger};
 
-/// Entries in one message, in bytes; one entry may be larger.
-const MESSAGE_BYTES_MAX: u64 = 1 << 20;
-/// Messages with entries on their way to one member.
-const IN_FLIGHT_MAX: usize = 64;
 /// What may be proposed and not yet committed, in bytes: more is refused.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 
@@ -28,6 +24,17 @@ pub struct Settings {
     pub heartbeat_ticks: usize,
     /// Mixed into how long each waits.
     pub seed: u64,
+    /// Entries in one message, in bytes; one entry may be larger.
+    pub message_bytes_max: u64,
+    /// Messages with entries on their way to one member.
+    pub in_flight_max: usize,
+}
+
+impl Settings {
+    /// With the messages that members usually send.
+    pub fn new(id: u64, election_ticks: usize, heartbeat_ticks: usize, seed: u64) -> Settings {
+        Settings { id, election_ticks, heartbeat_ticks, seed, message_bytes_max: 1 << 20, in_flight_max: 256 }
+    }
 }
 
 /// What the disk held at the start.
@@ -134,8 +141,8 @@ impl Member {
             election_tick: settings.election_ticks,
             heartbeat_tick: settings.heartbeat_ticks,
             applied,
-            max_size_per_msg: MESSAGE_BYTES_MAX,
-            max_inflight_msgs: IN_FLIGHT_MAX,
+            max_size_per_msg: settings.message_bytes_max,
+            max_inflight_msgs: settings.in_flight_max,
             max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
             check_quorum: true,
             pre_vote: true,

@@ -93,7 +93,7 @@ impl Group {
         let disk = node.disk.clone();
         node.applied_to = disk.snapshot.index;
         node.applied = decode(&disk.snapshot.data);
-        let settings = Settings { id: node.id, election_ticks: 10, heartbeat_ticks: 2, seed: self.seed };
+        let settings = Settings::new(node.id, 10, 2, self.seed);
         let saved = Saved { hard_state: disk.state, snapshot: disk.snapshot, entries: disk.entries };
         node.member = Some(Member::new(settings, saved).unwrap());
     }
@@ -387,7 +387,7 @@ fn a_sole_member_forgets_what_it_has_applied_and_still_makes_snapshots() {
 
 #[test]
 fn one_that_knows_of_no_voter_does_not_elect_itself() {
-    let settings = Settings { id: 7, election_ticks: 10, heartbeat_ticks: 2, seed: 1 };
+    let settings = Settings::new(7, 10, 2, 1);
     let mut member = Member::new(settings, Saved::default()).unwrap();
     member.campaign();
     (0..100).for_each(|_| member.tick());
@@ -488,7 +488,7 @@ fn a_member_that_was_away_for_long_gets_a_snapshot() {
 #[test]
 fn a_log_that_lost_its_end_does_not_take_part() {
     let entry = |index| Entry { index, term: 1, payload: Payload::Data(Bytes::from_static(b"x")) };
-    let settings = Settings { id: 1, election_ticks: 10, heartbeat_ticks: 2, seed: 0 };
+    let settings = Settings::new(1, 10, 2, 0);
     let snapshot = SavedSnapshot::founding(Membership::of([1]), Bytes::new());
     let saved = |commit, entries| Saved {
         hard_state: HardState { term: 1, vote: 1, commit },

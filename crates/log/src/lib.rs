@@ -7,6 +7,7 @@
 pub mod batch;
 mod checkpoint;
 mod chunk;
+pub mod clean;
 pub mod disk;
 mod errors;
 mod identity;

@@ -14,8 +14,11 @@ use crate::disk::{Disk, OpenMode};
 const DIRECTORY: &str = "metadata";
 const SUFFIX: &str = ".snapshot";
 const MAGIC: [u8; 8] = *b"CHKSNAP\0";
-/// Version 1 had no membership.
+/// Version 1 had no membership, and no compression.
 const VERSION: u32 = 2;
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+const ZSTD_LEVEL: i32 = 3;
 /// Magic, version, checksum, end offset, epoch, length of what follows.
 const HEADER_BYTES: usize = 8 + 4 + 4 + 8 + 4 + 8;
 
@@ -64,25 +67,25 @@ pub fn read_latest(disk: &dyn Disk, data_directory: &Path) -> Result<Option<Snap
     }
 }
 
-/// Writes `snapshot` and removes what it replaces.
+/// Writes `snapshot`, its payload compressed with zstd or as it is, and removes what it replaces.
 ///
 /// # Errors
 /// [`SnapshotError::Io`]; the snapshot before is still there then.
-pub fn write(disk: &dyn Disk, data_directory: &Path, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+pub fn write(disk: &dyn Disk, data_directory: &Path, snapshot: &Snapshot, compress: bool) -> Result<(), SnapshotError> {
     let directory = data_directory.join(DIRECTORY);
     let name = format!("{:020}-{:010}{SUFFIX}", snapshot.end_offset, snapshot.epoch);
-    write_files(disk, data_directory, &directory, &name, snapshot)
+    content(snapshot, compress)
+        .and_then(|content| write_files(disk, data_directory, &directory, &name, &header(snapshot, &content), &content))
         .map_err(|source| SnapshotError::Io { path: directory.join(&name), source })
 }
 
-fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, name: &str, snapshot: &Snapshot) -> io::Result<()> {
+fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, name: &str, header: &[u8], content: &[u8]) -> io::Result<()> {
     disk.create_directory(directory)?;
     disk.sync_directory(root)?;
     let temporary = directory.join("snapshot.tmp");
     let file = disk.open(&temporary, OpenMode::Write)?;
     file.set_length(0)?;
-    let content = content(snapshot);
-    file.write_at(&[IoSlice::new(&header(snapshot, &content)), IoSlice::new(&content)], 0)?;
+    file.write_at(&[IoSlice::new(header), IoSlice::new(content)], 0)?;
     file.sync()?;
     disk.rename(&temporary, &directory.join(name))?;
     disk.sync_directory(directory)?;
@@ -92,14 +95,21 @@ fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, name: &str, snaps
     Ok(())
 }
 
-/// What follows the header: from version 2 on the membership behind its length (4 bytes), then the payload.
-fn content(snapshot: &Snapshot) -> Vec<u8> {
-    let Some(membership) = &snapshot.membership else { return snapshot.payload.clone() };
-    let mut content = Vec::with_capacity(4 + membership.len() + snapshot.payload.len());
+/// What follows the header: from version 2 on the membership behind its length (4 bytes), then how the payload is compressed, then
+/// the payload.
+fn content(snapshot: &Snapshot, compress: bool) -> io::Result<Vec<u8>> {
+    let Some(membership) = &snapshot.membership else { return Ok(snapshot.payload.clone()) };
+    let mut content = Vec::with_capacity(4 + membership.len() + 1);
     content.extend_from_slice(&(membership.len() as u32).to_be_bytes());
     content.extend_from_slice(membership);
-    content.extend_from_slice(&snapshot.payload);
-    content
+    if compress {
+        content.push(ZSTD);
+        content.extend_from_slice(&zstd::bulk::compress(&snapshot.payload, ZSTD_LEVEL)?);
+    } else {
+        content.push(PLAIN);
+        content.extend_from_slice(&snapshot.payload);
+    }
+    Ok(content)
 }
 
 fn header(snapshot: &Snapshot, content: &[u8]) -> [u8; HEADER_BYTES] {
@@ -145,16 +155,23 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Snapshot, SnapshotError> {
         return Err(damaged("its checksum does not fit its content"));
     }
     let (membership, payload) = match version {
-        1 => (None, content),
-        _ => split_membership(content).ok_or_else(|| damaged("its membership is longer than what follows"))?,
+        1 => (None, content.to_vec()),
+        _ => split(content).ok_or_else(|| damaged("its membership or its payload cannot be read"))?,
     };
     let (end_offset, epoch) = (number(16..24) as i64, number(24..28) as u32 as i32);
-    Ok(Snapshot { end_offset, epoch, membership, payload: payload.to_vec() })
+    Ok(Snapshot { end_offset, epoch, membership, payload })
 }
 
-fn split_membership(content: &[u8]) -> Option<(Option<Vec<u8>>, &[u8])> {
+fn split(content: &[u8]) -> Option<(Option<Vec<u8>>, Vec<u8>)> {
     let (length, rest) = content.split_first_chunk::<4>()?;
-    let (membership, payload) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let (membership, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let (compression, payload) = rest.split_first()?;
+    let payload = match *compression {
+        PLAIN => payload.to_vec(),
+        // This node wrote it, and its checksum is right.
+        ZSTD => zstd::stream::decode_all(payload).ok()?,
+        _ => return None,
+    };
     Some((Some(membership.to_vec()), payload))
 }
 
@@ -171,7 +188,7 @@ mod tests {
     fn one_of_version_1_has_no_membership() {
         let directory = tempfile::tempdir().unwrap();
         let first = Snapshot { membership: None, ..snapshot(7, b"\0\0\0\x01 looks like a membership") };
-        write(&RealDisk, directory.path(), &first).unwrap();
+        write(&RealDisk, directory.path(), &first, false).unwrap();
         assert_eq!(read_latest(&RealDisk, directory.path()).unwrap(), Some(first));
     }
 
@@ -180,7 +197,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read_latest(&RealDisk, directory.path()).unwrap(), None);
         for (end_offset, payload) in [(9, b"nine".as_slice()), (10, b"ten"), (100, b"")] {
-            write(&RealDisk, directory.path(), &snapshot(end_offset, payload)).unwrap();
+            write(&RealDisk, directory.path(), &snapshot(end_offset, payload), end_offset == 10).unwrap();
             assert_eq!(read_latest(&RealDisk, directory.path()).unwrap(), Some(snapshot(end_offset, payload)));
         }
         assert_eq!(RealDisk.list(&directory.path().join(DIRECTORY)).unwrap().len(), 1);
@@ -188,8 +205,12 @@ mod tests {
 
     #[test]
     fn every_changed_bit_is_found() {
+        [false, true].into_iter().for_each(every_changed_bit_is_found_of_one);
+    }
+
+    fn every_changed_bit_is_found_of_one(compress: bool) {
         let directory = tempfile::tempdir().unwrap();
-        write(&RealDisk, directory.path(), &snapshot(5, b"payload")).unwrap();
+        write(&RealDisk, directory.path(), &snapshot(5, b"payload payload payload"), compress).unwrap();
         let name = RealDisk.list(&directory.path().join(DIRECTORY)).unwrap().remove(0);
         let path = directory.path().join(DIRECTORY).join(name);
         let good = std::fs::read(&path).unwrap();

@@ -1,6 +1,6 @@
 //! DescribeQuorum (key 55): who decides upon the metadata, and how far each voter has followed. Versions 0 to 2.
 //!
-//! A single node is the only voter, and has followed itself to the end. Anything but the one partition of the metadata is
+//! Served by the metadata leader, who knows how far each voter is; a single node has followed itself to the end. Anything but the one partition of the metadata is
 //! UNKNOWN_TOPIC_OR_PARTITION.
 //!
 //! KIP-595, KIP-836 (times), KIP-853 (directories, and where to reach the voters: here the listener for clients).
@@ -10,6 +10,7 @@ use chronik_wire::messages::describe_quorum_response::{Listener, Node, Partition
 use chronik_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 use chronik_wire::{ErrorCode, StrBytes, Uuid, message};
 
+use super::brokers::reachable;
 use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request};
 use crate::node::now_ms;
@@ -21,33 +22,46 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let is_metadata = matches!(&body.topics[..], [topic]
         if *topic.topic_name == *METADATA_TOPIC && matches!(&topic.partitions[..], [only] if only.partition_index == 0));
     match is_metadata {
-        true => request.reply(&described(&request)),
+        true => request.reply(&described(&request).await),
         false => request.reply(&unknown(&body, request.version())),
     }
 }
 
-fn described(request: &Request<'_>) -> DescribeQuorumResponse {
+async fn described(request: &Request<'_>) -> DescribeQuorumResponse {
     let node = request.node();
-    let (id, reached) = (node.config.node_id, node.metadata.reached());
-    let mut voter = message!(ReplicaState { replica_id: id, log_end_offset: reached.log_end_offset });
-    if request.version() >= 1 {
-        voter.last_fetch_timestamp = now_ms();
-        voter.last_caught_up_timestamp = voter.last_fetch_timestamp;
-    }
+    let (id, reached, image) = (node.config.node_id, node.metadata.reached(), node.metadata.image());
+    let voters = node.metadata.voters().await.into_iter().filter_map(|(raft_id, log_end_offset)| {
+        let broker = image.brokers().find(|broker| crate::metadata::raft_id(broker.directory_id) == raft_id)?;
+        let heard_ms = match &node.cluster {
+            Some(cluster) if broker.id != id => cluster.heard_ms_ago(broker.id),
+            _ => Some(0),
+        };
+        Some((broker, log_end_offset, heard_ms))
+    });
     let mut response = message!(DescribeQuorumResponse { error_message: no_text() });
-    if request.version() >= 2 {
-        let directory_id = node.metadata.image().broker(id).map(|broker| broker.directory_id).unwrap_or_default();
-        voter.replica_directory_id = Uuid::from_bytes(directory_id);
-        let (host, port) = node.advertised(request.connection);
-        let listener = message!(Listener { name: "PLAINTEXT".into(), host: host.into(), port });
-        response.nodes = vec![message!(Node { node_id: id, listeners: vec![listener] })];
+    let mut current_voters = Vec::new();
+    for (broker, log_end_offset, heard_ms) in voters {
+        let mut voter = message!(ReplicaState { replica_id: broker.id, log_end_offset });
+        if request.version() >= 1 {
+            voter.last_fetch_timestamp = heard_ms.map_or(-1, |ago_ms| now_ms() - ago_ms);
+            voter.last_caught_up_timestamp =
+                if log_end_offset >= reached.high_watermark { voter.last_fetch_timestamp } else { -1 };
+        }
+        if request.version() >= 2 {
+            voter.replica_directory_id = Uuid::from_bytes(broker.directory_id);
+            let reachable = reachable(node, request.connection, broker);
+            let port = u16::try_from(reachable.port).unwrap_or_default();
+            let listener = message!(Listener { name: "PLAINTEXT".into(), host: reachable.host, port });
+            response.nodes.push(message!(Node { node_id: broker.id, listeners: vec![listener] }));
+        }
+        current_voters.push(voter);
     }
     let partition = message!(PartitionData {
         error_message: no_text(),
         leader_id: id,
         leader_epoch: reached.term,
         high_watermark: reached.high_watermark,
-        current_voters: vec![voter],
+        current_voters,
     });
     response.topics = vec![message!(TopicData { topic_name: METADATA_TOPIC.into(), partitions: vec![partition] })];
     response

@@ -106,9 +106,10 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     control.update_links();
     let living = spawn_local(lifecycle::live(Rc::clone(&control)));
     let watching = spawn_local(controller::watch_sessions(Rc::clone(&control)));
+    let balancing = spawn_local(controller::balance(Rc::clone(&control)));
     let standing = spawn_local(stand_at_start(Rc::clone(&control)));
     control.attend_all(events, outbox).await;
-    for task in [living, watching, standing] {
+    for task in [living, watching, balancing, standing] {
         task.abort();
     }
     serving.abort();

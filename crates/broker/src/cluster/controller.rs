@@ -6,7 +6,7 @@ use std::time::Duration;
 use chronik_state::ids::{BrokerId, TopicId};
 use chronik_state::metadata::alter_partition::{AlterError, AlterPartitions};
 use chronik_state::metadata::record::{Endpoint, Record};
-use chronik_state::metadata::{BrokerRegistration, ClusterStart, Decision, Image, MetadataError, Restart, SupportedFeature};
+use chronik_state::metadata::{BrokerRegistration, ClusterStart, Decision, ElectionType, Image, MetadataError, Restart, SupportedFeature};
 use chronik_state::partition::leader::Proposal;
 use tracing::{info, warn};
 
@@ -19,6 +19,8 @@ use crate::metadata::SubmitError;
 
 /// How often the leader looks for brokers that are silent.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked for partitions that another leads than is meant to.
+const BALANCE_EVERY: Duration = Duration::from_secs(300);
 /// How long an answer waits until every broker that is let in sees what was changed.
 const SEEN_WITHIN: Duration = Duration::from_millis(1000);
 
@@ -52,6 +54,7 @@ pub(super) async fn register(control: &Control, request: RegisterRequest) -> Reg
             && known.directory_id != registration.directory_id
             && control.cluster().sessions.lock().is_alive(id, known.epoch, timeout, now)
     };
+    let stopped_epoch = request.stopped_epoch;
     let start = ClusterStart { cluster_id: node.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
     let decided = node.metadata.submit_at(&control.reactor, |controller, offset| {
         if is_duplicate(controller.image()) {
@@ -60,6 +63,12 @@ pub(super) async fn register(control: &Control, request: RegisterRequest) -> Reg
         let started = controller.start_cluster(&start);
         if started.reply.is_err() {
             return Decision { records: Vec::new(), reply: Err(Refusal::OtherCluster) };
+        }
+        let mut registration = registration.clone();
+        // Of the process that the cluster knew, not of one before it that was stopped and whose data was put back.
+        let known = controller.image().broker(id).map(|broker| broker.epoch);
+        if registration.restart == Restart::Crash && stopped_epoch.is_some() && stopped_epoch == known {
+            registration.restart = Restart::Clean;
         }
         let registered = controller.register_broker(&registration, offset);
         let records: Vec<Record> = started.records.into_iter().chain(registered.records).collect();
@@ -83,11 +92,7 @@ fn registration(request: &RegisterRequest) -> Option<BrokerRegistration> {
         let port = u16::try_from(address.port).ok()?;
         Some(Endpoint { name: name.to_owned(), host: address.host.clone(), port, security_protocol: 0 })
     };
-    let restart = match (request.stopped_cleanly, request.keeps_its_disk) {
-        (true, _) => Restart::Clean,
-        (false, true) => Restart::Crash,
-        (false, false) => Restart::Damage,
-    };
+    let restart = if request.keeps_its_disk { Restart::Crash } else { Restart::Damage };
     Some(BrokerRegistration {
         id: from.node_id,
         incarnation_id: request.incarnation_id.as_slice().try_into().ok()?,
@@ -165,18 +170,59 @@ pub(super) async fn watch_sessions(control: Rc<Control>) {
         let now = control.now();
         let own = control.node().config.node_id;
         let image = control.node().metadata.known_image();
-        let mut sessions = control.cluster().sessions.lock();
-        if now.duration_since(before) > 5 * LOOK_EVERY {
-            // This process did not run itself: what the others said in that time is still to be read.
-            sessions.forgive();
-        }
-        let silent = sessions.silent(&image, control.session_timeout(), now);
-        drop(sessions);
+        let silent = {
+            let mut sessions = control.cluster().sessions.lock();
+            if now.duration_since(before) > 5 * LOOK_EVERY {
+                // This process did not run itself: what the others said in that time is still to be read.
+                sessions.forgive();
+            }
+            sessions.silent(&image, control.session_timeout(), now)
+        };
         for (id, epoch) in silent.into_iter().filter(|(id, _)| *id != own) {
             warn!(node = id, timeout_ms = control.config.session_timeout_ms, "broker not heard of: fenced");
             fence(&control, id, epoch).await;
         }
     }
+}
+
+/// Gives leaderships back to the replicas that were meant to have them, every now and then: after a restart others lead in
+/// their place (Kafka's `auto.leader.rebalance.enable`).
+pub(super) async fn balance(control: Rc<Control>) {
+    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + BALANCE_EVERY, BALANCE_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        if !control.cluster().leads() {
+            continue;
+        }
+        let partitions = misplaced(&control.node().metadata.known_image());
+        if partitions.is_empty() {
+            continue;
+        }
+        info!(partitions = partitions.len(), "preferred replicas lead again");
+        let metadata = &control.node().metadata;
+        let elected = metadata
+            .submit(&control.reactor, |controller| controller.elect_leaders(ElectionType::Preferred, &partitions))
+            .await;
+        if let Err(error) = elected {
+            // Tried again at the next look.
+            warn!("preferred replicas not elected: {error}");
+        }
+    }
+}
+
+/// Partitions that another leads although the preferred replica could.
+fn misplaced(image: &Image) -> Vec<(String, i32)> {
+    let mut misplaced = Vec::new();
+    for topic in image.topics() {
+        for (index, partition) in topic.partitions.iter() {
+            let preferred = partition.replicas.first().copied().filter(|id| *id != partition.leader);
+            if preferred.is_some_and(|id| partition.in_sync.contains(&id) && image.is_active(id)) {
+                misplaced.push((topic.name.to_string(), *index));
+            }
+        }
+    }
+    misplaced
 }
 
 /// The process behind a broker is gone for certain: nobody listens where it did.

@@ -32,6 +32,7 @@ pub(crate) fn is_for_leader(api: ApiKey) -> bool {
             | ApiKey::CreatePartitions
             | ApiKey::CreateTopics
             | ApiKey::DeleteTopics
+            | ApiKey::DescribeQuorum
             | ApiKey::ElectLeaders
             | ApiKey::IncrementalAlterConfigs
             | ApiKey::UpdateFeatures

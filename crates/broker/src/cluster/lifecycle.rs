@@ -49,7 +49,7 @@ async fn register(control: &Control) {
         incarnation_id: control.cluster().incarnation_id.to_vec(),
         rack: control.config.rack.clone(),
         keeps_its_disk: true,
-        stopped_cleanly: false,
+        stopped_epoch: control.cluster().stopped_epoch,
         cluster_id: node.cluster_id.clone(),
     };
     let mut say_so = Instant::now() + SAY_SO_AFTER;

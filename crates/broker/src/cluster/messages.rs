@@ -95,9 +95,9 @@ pub(crate) struct RegisterRequest {
     /// Everything that it ever confirmed to be on its disk is still there.
     #[prost(bool, tag = "5")]
     pub(crate) keeps_its_disk: bool,
-    /// It was stopped in good order: all that it wrote is there.
-    #[prost(bool, tag = "6")]
-    pub(crate) stopped_cleanly: bool,
+    /// The broker epoch of the process before, if that was stopped in good order: all that it wrote is there.
+    #[prost(int64, optional, tag = "6")]
+    pub(crate) stopped_epoch: Option<i64>,
     #[prost(string, tag = "7")]
     pub(crate) cluster_id: String,
 }

@@ -44,6 +44,8 @@ pub(crate) struct Cluster {
     pub(crate) raft_id: u64,
     /// What its directory is called.
     pub(crate) directory_id: [u8; 16],
+    /// The broker epoch of the process before, if that was stopped in good order.
+    stopped_epoch: Option<i64>,
     events: mpsc::UnboundedSender<control::Event>,
     inbox: Mutex<Option<Inbox>>,
     /// Where the others are, by their ids in the Raft group.
@@ -82,6 +84,7 @@ impl Cluster {
     /// `outbox`: what the council says to others. `listener`: where they say it to this node.
     pub(crate) fn new(
         directory_id: [u8; 16],
+        stopped_epoch: Option<i64>,
         members: BTreeMap<u64, Member>,
         outbox: mpsc::UnboundedReceiver<Message>,
         listener: TcpListener,
@@ -91,6 +94,7 @@ impl Cluster {
             incarnation_id: crate::node::random_id(),
             raft_id: raft_id(directory_id),
             directory_id,
+            stopped_epoch,
             events,
             inbox: Mutex::new(Some(Inbox { events: receiver, outbox, listener })),
             members: RwLock::new(members),
@@ -119,6 +123,12 @@ impl Cluster {
     /// The node's number of a member.
     pub(crate) fn node_of(&self, raft_id: u64) -> Option<BrokerId> {
         self.members.read().get(&raft_id).map(|member| member.node_id)
+    }
+
+    /// How long ago a broker was heard of, on the metadata leader.
+    pub(crate) fn heard_ms_ago(&self, broker: BrokerId) -> Option<i64> {
+        let heard = self.sessions.lock().heard_at(broker)?;
+        i64::try_from(heard.elapsed().as_millis()).ok()
     }
 
     /// Whether this node leads the metadata, as far as it knows.

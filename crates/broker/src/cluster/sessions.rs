@@ -59,6 +59,11 @@ impl Sessions {
             .is_some_and(|session| session.broker_epoch == broker_epoch && now.duration_since(session.heard) < timeout)
     }
 
+    /// When a broker was heard last.
+    pub(super) fn heard_at(&self, broker: BrokerId) -> Option<Instant> {
+        self.by_broker.get(&broker).map(|session| session.heard)
+    }
+
     /// Everybody gets a whole session anew.
     pub(super) fn forgive(&mut self) {
         self.by_broker.clear();

@@ -106,7 +106,8 @@ impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let code = match &error {
             SubmitError::NotController { .. } => ErrorCode::NotController,
-            SubmitError::Busy(_) => ErrorCode::ThrottlingQuotaExceeded,
+            // Retriable.
+            SubmitError::Busy(_) => ErrorCode::RequestTimedOut,
             // The client finds out by asking again.
             SubmitError::Lost => ErrorCode::NotController,
             SubmitError::TimedOut => ErrorCode::RequestTimedOut,

@@ -33,6 +33,7 @@ pub(crate) struct Council {
     pub(super) journal: Journal,
     disk: Arc<dyn Disk>,
     data_directory: std::path::PathBuf,
+    compress_snapshots: bool,
     vote: Vote,
     settings: ControllerSettings,
     /// Everything decided: what is applied, and what this leader has proposed on top of it.
@@ -40,6 +41,8 @@ pub(crate) struct Council {
     /// Everything committed, up to `applied_index`.
     applied: Image,
     applied_index: u64,
+    /// What this process has applied of the log.
+    applied_bytes: u64,
     /// Proposed by this leader, and in `controller` already.
     proposed: VecDeque<(u64, u64)>,
     /// Who waits for an entry: index, term, and where to tell whether it was that entry which was committed.
@@ -68,6 +71,7 @@ pub(super) struct Seat {
     pub(super) journal: Journal,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) data_directory: std::path::PathBuf,
+    pub(super) compress_snapshots: bool,
     pub(super) vote: Vote,
     pub(super) settings: ControllerSettings,
     /// What the snapshot came to.
@@ -116,11 +120,12 @@ pub(crate) enum Change {
 
 impl Council {
     pub(super) fn new(seat: Seat) -> Council {
-        let Seat { member, journal, disk, data_directory, vote, settings, image, snapshot_index, outbox } = seat;
+        let Seat { member, journal, disk, data_directory, compress_snapshots, vote, settings, image, snapshot_index, outbox } = seat;
         Council {
             controller: Controller::new(settings.clone(), image.clone()),
             applied: image,
             applied_index: snapshot_index,
+            applied_bytes: 0,
             proposed: VecDeque::new(),
             waiting: Vec::new(),
             leads: None,
@@ -128,6 +133,7 @@ impl Council {
             journal,
             disk,
             data_directory,
+            compress_snapshots,
             vote,
             settings,
             outbox,
@@ -155,6 +161,11 @@ impl Council {
     /// The last entry that is applied.
     pub(crate) fn applied_index(&self) -> u64 {
         self.applied_index
+    }
+
+    /// How much of the log this process has applied.
+    pub(super) fn applied_bytes(&self) -> u64 {
+        self.applied_bytes
     }
 
     /// Where the member stands.
@@ -247,7 +258,7 @@ impl Council {
     fn install(&mut self, snapshot: &SavedSnapshot, publish: &mut impl FnMut(Applied)) -> Result<(), CouncilError> {
         let records = decision::decode(&snapshot.data)
             .map_err(|source| CouncilError::Entry { index: snapshot.index, source })?;
-        super::snapshot::write(self.disk.as_ref(), &self.data_directory, snapshot)?;
+        super::snapshot::write(self.disk.as_ref(), &self.data_directory, snapshot, self.compress_snapshots)?;
         self.journal.begin_behind(snapshot.index)?;
         let mut image = Image::default();
         records.iter().for_each(|record| image.apply(record));
@@ -266,6 +277,7 @@ impl Council {
             self.proposed.pop_front();
         }
         if let Effect::Data(data) = effect {
+            self.applied_bytes += data.len() as u64;
             let records = decision::decode(&data).map_err(|source| CouncilError::Entry { index, source })?;
             if !own {
                 records.iter().for_each(|record| self.controller.apply(record));

@@ -118,7 +118,7 @@ impl Metadata {
                 let vote = Vote { term: founding.term, voted_for: 0 };
                 // The snapshot last: it says that the rest is there.
                 vote::write(disk.as_ref(), &config.data_dir, vote)?;
-                super::snapshot::write(disk.as_ref(), &config.data_dir, &founding)?;
+                super::snapshot::write(disk.as_ref(), &config.data_dir, &founding, super::snapshot::compresses(config))?;
                 log.advance_log_start(offset_of(founding.index) + 1)?;
                 (founding, vote)
             }
@@ -133,8 +133,12 @@ impl Metadata {
         let entries = journal.read(snapshot.index + 1, now_ms())?;
         let image = image_of(&snapshot)?;
         let snapshot_index = snapshot.index;
-        let (election_ticks, heartbeat_ticks) = config.cluster.as_ref().map_or((10, 1), ticks);
-        let member_settings = MemberSettings { id: own_id, election_ticks, heartbeat_ticks, seed: 0 };
+        let mut member_settings = MemberSettings::new(own_id, 10, 1, 0);
+        if let Some(cluster) = &config.cluster {
+            (member_settings.election_ticks, member_settings.heartbeat_ticks) = ticks(cluster);
+            member_settings.message_bytes_max = cluster.max_append_entries_bytes;
+            member_settings.in_flight_max = cluster.max_inflight_messages;
+        }
         let hard_state = HardState { term: vote.term, vote: vote.voted_for, commit: 0 };
         let member = Member::new(member_settings, Saved { hard_state, snapshot, entries })?;
         let controller_settings = ControllerSettings {
@@ -147,6 +151,7 @@ impl Metadata {
             journal,
             disk,
             data_directory: config.data_dir.clone(),
+            compress_snapshots: super::snapshot::compresses(config),
             vote,
             settings: controller_settings,
             image,
@@ -157,7 +162,9 @@ impl Metadata {
         if alone {
             broker_epoch = lead_alone(&mut council, storage, config, identity)?;
         }
-        let entries_between = config.cluster.as_ref().map_or(ENTRIES_BETWEEN, |cluster| cluster.snapshot_min_interval_entries);
+        let (entries_between, bytes_between) = config.cluster.as_ref().map_or((ENTRIES_BETWEEN, 0), |cluster| {
+            (cluster.snapshot_min_interval_entries, cluster.snapshot_max_log_bytes)
+        });
         let commit_timeout = config.cluster.as_ref().map_or(5000, |cluster| cluster.rpc_timeout_ms);
         let applied = council.applied().clone();
         Ok(Metadata {
@@ -167,11 +174,12 @@ impl Metadata {
             log,
             term: AtomicU64::new(council.standing().term),
             applied_index: AtomicU64::new(council.applied_index()),
+            applied_bytes: AtomicU64::new(council.applied_bytes()),
             broker_epoch: AtomicI64::new(broker_epoch),
             council: tokio::sync::Mutex::new(council),
             alone,
             is_published: AtomicBool::new(alone),
-            snapshots: Snapshots::new(snapshot_index, entries_between),
+            snapshots: Snapshots::new(snapshot_index, entries_between, bytes_between),
             producer_ids: super::producer_ids::ProducerIds::default(),
             commit_timeout: Duration::from_millis(commit_timeout),
         })
@@ -407,7 +415,7 @@ mod tests {
             if with_snapshot {
                 let payload = decision::encode(&[topic(1), topic(2)]);
                 let before = Snapshot { end_offset: 2, epoch: 4, membership: None, payload };
-                snapshot_file::write(storage.disk(), data_dir.path(), &before).unwrap();
+                snapshot_file::write(storage.disk(), data_dir.path(), &before, false).unwrap();
                 log.advance_log_start(2).unwrap();
             }
             storage.close(now_ms()).unwrap();
@@ -444,7 +452,7 @@ mod tests {
         let end_offset = node.metadata.log.log_end_offset() + 1;
         let membership = Some(Membership::of([own_id(&node)]).encode());
         let ahead = snapshot_file::Snapshot { end_offset, epoch: 1, membership, payload: Vec::new() };
-        snapshot_file::write(node.storage.disk(), data_dir.path(), &ahead).unwrap();
+        snapshot_file::write(node.storage.disk(), data_dir.path(), &ahead, false).unwrap();
         node.storage.close(now_ms()).unwrap();
         drop(node);
         let error = bring_up(data_dir.path()).err();

@@ -45,6 +45,7 @@ pub(crate) struct Metadata {
     /// Copies of what the council says, for those who do not wait for it.
     term: AtomicU64,
     applied_index: AtomicU64,
+    applied_bytes: AtomicU64,
     /// What the metadata log calls this process; −1 until it has been registered.
     broker_epoch: AtomicI64,
     /// One event at a time, with all that comes of it.
@@ -110,6 +111,20 @@ impl Metadata {
             log_end_offset: self.log.log_end_offset(),
             high_watermark: self.log.high_watermark(),
         }
+    }
+
+    /// The members of the metadata's Raft group that vote, with the offset that each gets next, as far as this node knows: all of
+    /// them on the leader, only itself elsewhere.
+    pub(crate) async fn voters(&self) -> Vec<(u64, Offset)> {
+        let council = self.council.lock().await;
+        let (own, voters) = (council.member.id(), council.member.membership().voters);
+        let mut known = council.member.matched();
+        if known.is_empty() {
+            known.push((own, council.standing().last_index));
+        }
+        known.retain(|(id, _)| voters.contains(id));
+        // Entries begin at 2: one that has none gets offset 0 next.
+        known.into_iter().map(|(id, index)| (id, (journal::offset_of(index) + 1).max(0))).collect()
     }
 
     /// The last entry that is applied here.
@@ -226,6 +241,7 @@ impl Metadata {
 
     fn copy_from(&self, council: &Council) {
         self.term.store(council.standing().term, Ordering::Relaxed);
+        self.applied_bytes.store(council.applied_bytes(), Ordering::Relaxed);
         self.applied_index.store(council.applied_index(), Ordering::Release);
     }
 }
