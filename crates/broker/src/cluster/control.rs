@@ -106,10 +106,11 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     control.update_links();
     let living = spawn_local(lifecycle::live(Rc::clone(&control)));
     let watching = spawn_local(controller::watch_sessions(Rc::clone(&control)));
+    let proposing = spawn_local(lifecycle::propose_in_sync(Rc::clone(&control)));
     let balancing = spawn_local(controller::balance(Rc::clone(&control)));
     let standing = spawn_local(stand_at_start(Rc::clone(&control)));
     control.attend_all(events, outbox).await;
-    for task in [living, watching, balancing, standing] {
+    for task in [living, watching, proposing, balancing, standing] {
         task.abort();
     }
     serving.abort();

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use chronik_state::ids::LogId;
 use chronik_state::metadata::ProducerIdBlock;
+use chronik_state::partition::leader::{Outcome, Proposal};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Response, Status};
 use tracing::{info, warn};
@@ -16,6 +18,8 @@ use super::messages::*;
 
 /// Between attempts while nobody leads, or the leader does not answer.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Proposals that are sent together.
+const PROPOSALS_TOGETHER: usize = 1000;
 /// How soon after news of the metadata a heartbeat tells of it: what is applied at once is told together.
 const NEWS_AFTER: Duration = Duration::from_millis(5);
 /// A node that waits says so after this long, and again each time it has passed.
@@ -137,6 +141,54 @@ pub(super) async fn leave(control: &Control) {
             })
             .await;
         sleep(PAUSE).await;
+    }
+}
+
+/// Takes the leaders' proposals to the metadata leader, and what it says back to them.
+pub(super) async fn propose_in_sync(control: Rc<Control>) {
+    let Some(mut proposals) = control.node().replication.proposals() else { return };
+    let mut together = Vec::new();
+    while proposals.recv_many(&mut together, PROPOSALS_TOGETHER).await > 0 {
+        let taken = std::mem::take(&mut together);
+        let outcomes = ask_for_in_sync(&control, &taken).await;
+        for (at, (id, proposal)) in taken.iter().enumerate() {
+            let outcome = outcomes.as_ref().and_then(|outcomes| outcomes.get(at)).and_then(|outcome| match outcome {
+                Altered::Refused => Some(Outcome::Refused),
+                Altered::SeeMetadata => Some(Outcome::Outdated),
+                Altered::AskAgain => None,
+            });
+            if let Some(partition) = control.node().partitions.partition(*id) {
+                partition.on_outcome(proposal.partition_epoch, outcome);
+            }
+        }
+    }
+}
+
+async fn ask_for_in_sync(control: &Control, proposals: &[(LogId, Proposal)]) -> Option<Vec<Altered>> {
+    let node = control.node();
+    let request = AlterPartitionsRequest {
+        version: VERSION,
+        node_id: node.config.node_id,
+        broker_epoch: node.metadata.broker_epoch(),
+        proposals: proposals.iter().map(|(id, proposal)| message(*id, proposal)).collect(),
+    };
+    let response = match control.leader() {
+        Leader::Me => controller::alter_partitions(control, request).await,
+        Leader::Other(mut client) => answered(client.alter_partitions(request).await)?,
+        Leader::Nobody => return None,
+    };
+    let outcomes = response.outcomes.iter().map(|outcome| Altered::try_from(*outcome).unwrap_or(Altered::AskAgain)).collect();
+    (response.refusal() == Refusal::None).then_some(outcomes)
+}
+
+fn message(id: LogId, proposal: &Proposal) -> InSyncProposal {
+    let members = proposal.in_sync.iter().map(|(node_id, broker_epoch)| InSyncMember { node_id: *node_id, broker_epoch: *broker_epoch });
+    InSyncProposal {
+        topic_id: id.topic.0.to_vec(),
+        partition: id.partition,
+        leader_epoch: proposal.leader_epoch,
+        partition_epoch: proposal.partition_epoch,
+        in_sync: members.collect(),
     }
 }
 
