@@ -13,6 +13,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some(("callgrind", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return callgrind::run(rest);
     }
+    if let Some(("failover", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return failover(rest);
+    }
     let (profile, folder) = if is_quick(arguments) { ("release", "release") } else { ("dist", "dist") };
     let packages = ["--package", "chronik-cli", "--package", "chronik-bench"];
     step("building", cargo().args(["build", "--profile", profile]).args(packages))?;
@@ -46,6 +49,16 @@ fn places(bench: &mut Command, arguments: &[String]) {
     bench.arg("--results").arg(root().join("bench/results"));
     bench.arg("--page").arg(root().join("docs/performance.md"));
     bench.arg("--notes").arg(root().join("bench/notes.toml"));
+}
+
+/// How long clients wait when a leader is killed: three nodes as processes, and clients of other people's.
+fn failover(arguments: &[String]) -> Result<()> {
+    step("building", cargo().args(["build", "--profile", "dist", "--package", "chronik-cli"]))?;
+    let server = cache().with_file_name("dist").join("chronik-server");
+    let mut script = Command::new(prepare::python()?);
+    script.arg(root().join("tests/e2e/failover.py")).env("E2E_SERVER", server);
+    script.arg("--commit").arg(commit()?).arg("--results").arg(root().join("bench/results/failover.json"));
+    step("killing leaders", script.args(arguments))
 }
 
 /// For work on the server itself: no peers to fetch, and a build that takes seconds.

@@ -1,7 +1,7 @@
 //! DescribeQuorum (key 55): who decides upon the metadata, and how far each voter has followed. Versions 0 to 2.
 //!
 //! Served by the metadata leader, who knows how far each voter is; a single node has followed itself to the end. Anything but the one partition of the metadata is
-//! UNKNOWN_TOPIC_OR_PARTITION.
+//! UNKNOWN_TOPIC_OR_PARTITION; while nobody leads it is NOT_CONTROLLER.
 //!
 //! KIP-595, KIP-836 (times), KIP-853 (directories, and where to reach the voters: here the listener for clients).
 
@@ -21,6 +21,11 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: DescribeQuorumRequest = request.decode()?;
     let is_metadata = matches!(&body.topics[..], [topic]
         if *topic.topic_name == *METADATA_TOPIC && matches!(&topic.partitions[..], [only] if only.partition_index == 0));
+    if request.node().cluster.as_ref().is_some_and(|cluster| !cluster.leads()) {
+        // It would have been passed on if anybody led.
+        let error_code = ErrorCode::NotController.code();
+        return request.reply(&message!(DescribeQuorumResponse { error_code, error_message: no_text() }));
+    }
     match is_metadata {
         true => request.reply(&described(&request).await),
         false => request.reply(&unknown(&body, request.version())),

@@ -135,8 +135,12 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
             } else {
                 ask(&peer.raft, own).await
             };
-            let is_that_node = |answer: &IntroduceResponse| answer.from.as_ref().is_some_and(|from| from.node_id == peer.id);
-            match answer.filter(is_that_node) {
+            let said = answer.as_ref().and_then(|answer| answer.from.as_ref()).map(|from| from.node_id);
+            if let Some(other) = said.filter(|id| *id != peer.id && Instant::now() >= say_so) {
+                let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
+                warn!("the node at {host}:{port} says that it is node {other}, and the configuration says node {id}: correct the [[peers]] of one of them");
+            }
+            match answer.filter(|_| said == Some(peer.id)) {
                 Some(answer) => answers.insert(peer.id, answer),
                 None => answers.remove(&peer.id),
             };
