@@ -29,13 +29,14 @@ use crate::node::Node;
 
 /// Messages of the Raft group that are taken in before what comes of them is carried out.
 const MESSAGES_TOGETHER: usize = 64;
+/// Batches of messages that wait to be taken in.
+const BATCHES_MAX: usize = 64;
 /// How much later each member stands for election than the one before it, when all know at once that there is no leader.
 const STAGGER: Duration = Duration::from_millis(150);
 
 /// What may happen.
 pub(crate) enum Event {
     Introduce(Call<IntroduceRequest, IntroduceResponse>),
-    Raft(Vec<Message>),
     Register(Call<RegisterRequest, RegisterResponse>),
     Heartbeat(Call<HeartbeatRequest, HeartbeatResponse>),
     AlterPartitions(Call<AlterPartitionsRequest, AlterPartitionsResponse>),
@@ -93,7 +94,8 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     let running = spawn_local(Rc::clone(&reactor).run(accepted));
     let control = Rc::new(Control { reactor, config, links: RefCell::default() });
     let Inbox { events, outbox, listener } = inbox;
-    let service = Service { events: control.cluster().events.clone() };
+    let (raft, messages) = mpsc::channel(BATCHES_MAX);
+    let service = Service { events: control.cluster().events.clone(), raft };
     let mut stopping = node.stopping();
     let stopped = async move {
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -109,7 +111,7 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     let proposing = spawn_local(lifecycle::propose_in_sync(Rc::clone(&control)));
     let balancing = spawn_local(controller::balance(Rc::clone(&control)));
     let standing = spawn_local(stand_at_start(Rc::clone(&control)));
-    control.attend_all(events, outbox).await;
+    control.attend_all(events, messages, outbox).await;
     for task in [living, watching, proposing, balancing, standing] {
         task.abort();
     }
@@ -150,7 +152,12 @@ impl Control {
         self.node().metadata.attend(&self.reactor, event).await.ok()
     }
 
-    async fn attend_all(self: &Rc<Self>, mut events: mpsc::UnboundedReceiver<Event>, mut outbox: mpsc::UnboundedReceiver<Message>) {
+    async fn attend_all(
+        self: &Rc<Self>,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut messages: mpsc::Receiver<Vec<Message>>,
+        mut outbox: mpsc::UnboundedReceiver<Message>,
+    ) {
         let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
         // After a pause of the whole process it is not as if all that time had been waited for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -160,10 +167,11 @@ impl Control {
                 biased;
                 _ = stopping.changed() => {}
                 Some(message) = outbox.recv() => self.send(message).await,
-                Some(event) = events.recv() => self.on_event(event, &mut events).await,
+                Some(event) = events.recv() => self.on_event(event).await,
                 _ = ticks.tick() => {
                     self.attend(|council| council.member.tick()).await;
                 }
+                Some(first) = messages.recv() => self.on_messages(first, &mut messages).await,
             }
         }
     }
@@ -176,9 +184,8 @@ impl Control {
         }
     }
 
-    async fn on_event(self: &Rc<Self>, event: Event, events: &mut mpsc::UnboundedReceiver<Event>) {
+    async fn on_event(self: &Rc<Self>, event: Event) {
         match event {
-            Event::Raft(messages) => self.on_messages(messages, events).await,
             Event::LinkDown { id, refused } => self.on_link_down(id, refused).await,
             Event::SnapshotSent { id, arrived } => {
                 self.attend(|council| council.member.snapshot_sent(id, arrived)).await;
@@ -217,24 +224,18 @@ impl Control {
                     lifecycle::leave(&control).await;
                     let _ = tell.send(());
                 }
-                Event::Raft(_) | Event::LinkDown { .. } | Event::SnapshotSent { .. } | Event::BrokersChanged => {}
+                Event::LinkDown { .. } | Event::SnapshotSent { .. } | Event::BrokersChanged => {}
             }
         });
     }
 
     /// Takes in what else has come already, so that one sync does for all of it.
-    async fn on_messages(self: &Rc<Self>, first: Vec<Message>, events: &mut mpsc::UnboundedReceiver<Event>) {
+    async fn on_messages(&self, first: Vec<Message>, more: &mut mpsc::Receiver<Vec<Message>>) {
         let mut messages = first;
-        let mut other = None;
-        while messages.len() < MESSAGES_TOGETHER {
-            match events.try_recv() {
-                Ok(Event::Raft(more)) => messages.extend(more),
-                Ok(event) => {
-                    other = Some(event);
-                    break;
-                }
-                Err(_) => break,
-            }
+        while messages.len() < MESSAGES_TOGETHER
+            && let Ok(batch) = more.try_recv()
+        {
+            messages.extend(batch);
         }
         self.attend(|council| {
             for message in messages {
@@ -245,9 +246,6 @@ impl Control {
             }
         })
         .await;
-        if let Some(event) = other {
-            Box::pin(self.on_event(event, events)).await;
-        }
     }
 
     async fn on_link_down(self: &Rc<Self>, id: u64, refused: bool) {

@@ -10,6 +10,7 @@ pub(super) use generated::peer_server::{Peer, PeerServer};
 
 use std::net::TcpListener;
 
+use chronik_consensus::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -19,7 +20,9 @@ use super::control::Event;
 use super::messages::*;
 
 /// The largest message between nodes: a snapshot of the metadata of a very large cluster.
-pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 30;
+pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Calls of one connection at a time.
+const CALLS_MAX: usize = 64;
 
 /// A call that waits for its answer.
 pub(crate) struct Call<Q, A> {
@@ -31,6 +34,8 @@ pub(crate) struct Call<Q, A> {
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) events: mpsc::UnboundedSender<Event>,
+    /// Batches of the Raft group's messages. Bounded: a peer that sends faster than they are taken waits, as far as its connection goes.
+    pub(super) raft: mpsc::Sender<Vec<Message>>,
 }
 
 impl Service {
@@ -55,14 +60,14 @@ impl Peer for Service {
     async fn raft(&self, request: Request<Streaming<RaftRequest>>) -> Result<Response<RaftResponse>, Status> {
         let mut stream = request.into_inner();
         while let Some(batch) = stream.next().await {
-            self.events.send(Event::Raft(batch?.messages)).map_err(|_| stops())?;
+            self.raft.send(batch?.messages).await.map_err(|_| stops())?;
         }
         Ok(Response::new(RaftResponse {}))
     }
 
     async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<SnapshotResponse>, Status> {
         let message = request.into_inner().message.ok_or_else(|| Status::invalid_argument("no message"))?;
-        self.events.send(Event::Raft(vec![message])).map_err(|_| stops())?;
+        self.raft.send(vec![message]).await.map_err(|_| stops())?;
         Ok(Response::new(SnapshotResponse {}))
     }
 
@@ -100,6 +105,8 @@ pub(super) async fn serve(service: impl Peer, listener: TcpListener, stopped: im
     let server = PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
+        .concurrency_limit_per_connection(CALLS_MAX)
+        .max_concurrent_streams(Some(CALLS_MAX as u32))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .serve_with_incoming_shutdown(server, incoming, stopped)
