@@ -176,6 +176,7 @@ impl Partition {
         if following.leader != peer {
             return Ok(Followed::default());
         }
+        following.follower.on_log_start(self.log.log_start_offset());
         let effects = following.follower.on_answer(answer, &self.log.epochs());
         let cut = effects.truncate_to.is_some() || effects.reset_to.is_some();
         if cut {
@@ -213,6 +214,7 @@ impl Partition {
         if following.leader != peer {
             return Ok(Followed::default());
         }
+        following.follower.on_log_start(self.log.log_start_offset());
         let (effects, fits) = following.follower.on_frame(frame, &self.log.epochs());
         let mut followed = Followed { misfit: fits.err(), ..Followed::default() };
         let mut ready = effects.ask.is_some();

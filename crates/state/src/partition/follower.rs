@@ -191,6 +191,12 @@ impl Follower {
         Effects { ack, ..Effects::default() }
     }
 
+    /// The log begins at `log_start_offset` now: retention works on every replica for itself.
+    pub fn on_log_start(&mut self, log_start_offset: Offset) {
+        self.log_start_offset = self.log_start_offset.max(log_start_offset.min(self.log_end_offset));
+        self.high_watermark = self.high_watermark.max(self.log_start_offset);
+    }
+
     /// The disk took less than it was told to: the log ends at `log_end_offset`. What is missing is asked for again, after a while.
     pub fn on_refused(&mut self, log_end_offset: Offset) {
         self.log_end_offset = log_end_offset;

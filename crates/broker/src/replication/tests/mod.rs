@@ -177,6 +177,45 @@ fn a_follower_that_lacks_what_is_gone_begins_anew_where_the_leader_does() {
     cluster.wait("the start moves", |cluster| cluster.partition(2, log).log.log_start_offset() == 5);
 }
 
+/// Retention works on each node for itself, so that a log that is cut may begin behind its leader's, and nothing of it be left.
+#[test]
+fn a_log_is_cut_where_it_begins() {
+    let mut cluster = Cluster::of(2);
+    let log = cluster.create("t", &[2, 1], &[]);
+    for _ in 0..3 {
+        assert_eq!(cluster.produce(2, log, ALL).error_code, 0);
+    }
+    cluster.wait("the follower knows", |cluster| cluster.ends(1, log) == (3, 3));
+    cluster.proxy(1).hold_there(true);
+    cluster.partition(2, log).log.advance_log_start(3).unwrap();
+    assert_eq!(cluster.produce(2, log, ONE).error_code, 0);
+    cluster.fence(2);
+    cluster.proxy(1).hold_there(false);
+    assert_eq!(cluster.produce(1, log, Produce { bytes: 99, ..ALL }).error_code, 0);
+    cluster.unfence(2);
+    cluster.wait("both are one", |cluster| cluster.ends(2, log) == (4, 4) && cluster.in_sync(log) == [1, 2]);
+    assert_eq!((cluster.partition(1, log).log.log_start_offset(), cluster.partition(2, log).log.log_start_offset()), (0, 3));
+    let end = cluster.bytes(2, log);
+    assert!(end.len() > 99 && cluster.bytes(1, log).ends_with(&end));
+}
+
+/// Confirmed once written, where the topic asks for no more.
+#[test]
+fn a_topic_that_does_not_wait_for_the_disk_is_replicated_too() {
+    let mut cluster = Cluster::of(2);
+    let log = cluster.create("t", &[1, 2], &[("min.insync.replicas", "2"), ("chronik.sync", "interval")]);
+    for _ in 0..5 {
+        assert_eq!(cluster.produce(1, log, ALL).error_code, 0);
+    }
+    cluster.wait("the follower knows", |cluster| cluster.ends(2, log) == (5, 5));
+    cluster.proxy(2).hold_there(true);
+    let answer = cluster.produce(1, log, Produce { timeout_ms: 200, ..ALL });
+    assert_eq!(answer.error_code, code(ErrorCode::RequestTimedOut));
+    cluster.proxy(2).hold_there(false);
+    cluster.wait("both have everything", |cluster| cluster.ends(1, log) == (6, 6) && cluster.ends(2, log) == (6, 6));
+    assert!(cluster.bytes(1, log) == cluster.bytes(2, log));
+}
+
 #[test]
 fn three_replicas_of_many_partitions() {
     let mut cluster = Cluster::of(3);
