@@ -137,14 +137,14 @@ pub(crate) fn encode(
     let refused = |partition: &PartitionResponse| partition.error == ErrorCode::NotLeaderOrFollower;
     if header.api_version >= LEADERS_VERSION && response.partitions.iter().any(refused) {
         let image = node.metadata.image();
-        let mut leaders = Leaders::of(&image);
+        let mut leaders = Leaders::of(node, &image);
         let mut partitions = response.partitions.iter_mut();
         for (topic, count) in &response.topics {
             for partition in partitions.by_ref().take(*count).filter(|partition| refused(partition)) {
                 partition.current_leader = leaders.name(topic, partition.index);
             }
         }
-        response.node_endpoints = leaders.endpoints(node, connection);
+        response.node_endpoints = leaders.endpoints(connection);
     }
     response.encode(out, header)
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use chronik_log::batch::ValidBatch;
 use chronik_log::{AppendError, CutError, Fatal, Lsn, Replicate as AppendReplica, SyncClass};
-use chronik_state::ids::{BrokerId, Offset};
+use chronik_state::ids::{BrokerId, LeaderEpoch, Offset};
 use chronik_state::metadata::configs::SyncPolicy;
 use chronik_state::partition::follower::{Effects, Follower, Misfit};
 use chronik_state::partition::stream::{Ack, Answer, Frame, Replicate, SessionId};
@@ -120,6 +120,14 @@ impl Partition {
     pub(crate) fn follows(&self) -> Option<BrokerId> {
         match &*self.role.lock() {
             Role::Follower(following) => Some(following.leader),
+            _ => None,
+        }
+    }
+
+    /// Whom it follows, and in which leadership.
+    pub(crate) fn leader(&self) -> Option<(BrokerId, LeaderEpoch)> {
+        match &*self.role.lock() {
+            Role::Follower(following) => Some((following.leader, following.follower.leader_epoch())),
             _ => None,
         }
     }

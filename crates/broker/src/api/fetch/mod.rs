@@ -70,14 +70,14 @@ fn name_leaders(request: &Request<'_>, response: &mut FetchResponse) {
         return;
     }
     let image = request.node().metadata.image();
-    let mut leaders = Leaders::of(&image);
+    let mut leaders = Leaders::of(request.node(), &image);
     let mut partitions = response.partitions.iter_mut();
     for (topic, count) in &response.topics {
         for partition in partitions.by_ref().take(*count).filter(|partition| refused(partition)) {
             partition.current_leader = leaders.name(topic, partition.index);
         }
     }
-    response.node_endpoints = leaders.endpoints(request.node(), request.connection);
+    response.node_endpoints = leaders.endpoints(request.connection);
 }
 
 /// For a reader who says where it stands, which is not where this node does: who of a partition's replicas is nearer.
