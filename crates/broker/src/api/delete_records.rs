@@ -1,7 +1,7 @@
 //! DeleteRecords (key 21): raises the start of a partition's log. Versions 0 to 2.
 //!
 //! −1 means everything that readers may see. The answer gives the start as it is then (`low_watermark`), and comes when that is on
-//! disk; an offset below the start changes nothing. Errors: UNKNOWN_TOPIC_OR_PARTITION, OFFSET_OUT_OF_RANGE (beyond the high
+//! disk; followers hear of it at once, and are not waited for. An offset below the start changes nothing. Errors: UNKNOWN_TOPIC_OR_PARTITION, OFFSET_OUT_OF_RANGE (beyond the high
 //! watermark, or negative), POLICY_VIOLATION (the topic is compacted only), INVALID_TOPIC_EXCEPTION (the node's own topics).
 //!
 //! KIP-107.
@@ -77,6 +77,7 @@ fn delete(
         return Err(ErrorCode::OffsetOutOfRange);
     }
     let lsn = partition.log.advance_log_start(offset).map_err(|error| errors::append(&error))?;
+    partition.on_log_start();
     Ok((partition, lsn))
 }
 

@@ -176,6 +176,15 @@ impl Partition {
         });
     }
 
+    /// The log's start has moved: followers are told at once.
+    pub(crate) fn on_log_start(self: &Arc<Self>) {
+        let Some(link) = self.link.get() else { return };
+        if let Role::Leader(leader) = &mut *self.role.lock() {
+            leader.on_log_start(self.log.log_start_offset());
+        }
+        self.is_ready(link);
+    }
+
     /// Time has passed.
     pub(crate) fn on_tick(self: &Arc<Self>) {
         let Some(link) = self.link.get() else { return };

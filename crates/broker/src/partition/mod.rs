@@ -11,6 +11,8 @@ pub(crate) mod lead;
 pub(crate) mod read;
 pub(crate) mod registry;
 pub(crate) mod role;
+#[cfg(test)]
+mod tests;
 mod waiters;
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
