@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::frame::{self, Damaged, Message, Speaker};
 use super::thread::Hub;
@@ -327,10 +327,12 @@ impl Channel {
 
     async fn write(&self, hub: &Hub, mut stream: WriteHalf<'_>) -> Result<std::convert::Infallible, Ended> {
         let mut out = BytesMut::new();
+        let mut heartbeat_at = tokio::time::Instant::now() + hub.times.heartbeat;
         loop {
             self.fill(hub, &mut out);
             if out.is_empty() {
-                if timeout(hub.times.heartbeat, self.wake.notified()).await.is_ok() {
+                // However often there is something to look at: only what is sent is heard.
+                if timeout_at(heartbeat_at, self.wake.notified()).await.is_ok() {
                     continue;
                 }
                 frame::encode(&Message::Heartbeat, &mut out);
@@ -339,6 +341,7 @@ impl Channel {
             while !out.is_empty() {
                 timeout(patience, stream.write_buf(&mut out)).await.map_err(|_| Ended::NotReading(patience))??;
             }
+            heartbeat_at = tokio::time::Instant::now() + hub.times.heartbeat;
             if out.capacity() > BUFFER_BYTES_MAX {
                 out = BytesMut::new();
             }

@@ -1,6 +1,6 @@
 //! The thread that replicates: it knows which channel leads to whom, and hands each the partitions that have something for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,8 +33,9 @@ pub(super) struct Hub {
     dialled: RefCell<FxHashMap<BrokerId, Rc<Channel>>>,
     /// From those whom this node follows.
     accepted: RefCell<FxHashMap<BrokerId, Rc<Channel>>>,
-    /// Who is to ask again.
-    waiting: RefCell<Vec<Arc<Partition>>>,
+    /// Who is to ask again, and when.
+    waiting: RefCell<FxHashMap<LogId, Arc<Partition>>>,
+    ask_again_at: Cell<Option<Instant>>,
     dialling: RefCell<FxHashMap<BrokerId, connect::Dialling>>,
 }
 
@@ -73,6 +74,7 @@ pub(super) async fn run(node: Arc<Node>, listener: TcpListener, times: Times) {
         dialled: RefCell::default(),
         accepted: RefCell::default(),
         waiting: RefCell::default(),
+        ask_again_at: Cell::new(None),
         dialling: RefCell::default(),
     });
     let accepting = tokio::task::spawn_local(connect::accept(Rc::clone(&hub), listener));
@@ -92,19 +94,20 @@ impl Hub {
         let mut ticks = tokio::time::interval_at(Instant::now() + self.times.tick, self.times.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let ask_again_at = self.ask_again_at.get();
             let ask_again = async {
-                let nobody_waits = self.waiting.borrow().is_empty();
-                match nobody_waits {
-                    true => std::future::pending().await,
-                    false => tokio::time::sleep(ASK_AGAIN).await,
+                match ask_again_at {
+                    None => std::future::pending().await,
+                    Some(at) => tokio::time::sleep_until(at).await,
                 }
             };
+            // Time first: there may always be something to look at.
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return,
-                () = self.node.replication.shared.wake.notified() => self.look(),
                 _ = ticks.tick() => self.node.replication.all().iter().for_each(Partition::on_tick),
                 () = ask_again => self.ask_again(),
+                () = self.node.replication.shared.wake.notified() => self.look(),
             }
         }
     }
@@ -139,7 +142,8 @@ impl Hub {
     }
 
     fn ask_again(&self) {
-        for partition in self.waiting.take() {
+        self.ask_again_at.set(None);
+        for partition in self.waiting.take().into_values() {
             let Some(leader) = partition.follows() else { continue };
             if self.accepted.borrow().contains_key(&leader) {
                 partition.on_connected(leader, true);
@@ -149,9 +153,9 @@ impl Hub {
 
     /// The partition's leader is to be asked again after a while.
     pub(super) fn waits(&self, partition: &Arc<Partition>) {
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|other| Arc::ptr_eq(other, partition)) {
-            waiting.push(Arc::clone(partition));
+        self.waiting.borrow_mut().insert(partition.id, Arc::clone(partition));
+        if self.ask_again_at.get().is_none() {
+            self.ask_again_at.set(Some(Instant::now() + ASK_AGAIN));
             // The loop that sleeps does not know yet.
             self.node.replication.shared.wake.notify_one();
         }

@@ -1,18 +1,22 @@
 //! Other ends than a node of this cluster: strangers, and a leader that does not keep the protocol.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use chronik_client::Connection;
 use chronik_log::batch::batches;
 use chronik_log::records::BatchBuilder;
 use chronik_state::ids::LogId;
 use chronik_state::partition::stream::{Ack, Frame, Replicate, SessionId, Verdict};
 
-use super::cluster::{CLUSTER_ID, Cluster};
+use super::cluster::{ALL, CLUSTER_ID, Cluster, ONE, PATIENCE, PRODUCE_VERSION};
 use crate::partition::bounds;
 use crate::replication::frame::{self, HEADER_BYTES, Hello, Message, Speaker};
+use crate::start;
 
 /// A connection to a node, by hand.
 struct Peer {
@@ -93,7 +97,7 @@ fn strangers_are_not_let_in() {
     assert!(peer.hear().is_none());
     // Nobody was harmed.
     let log = cluster.create("t", &[1, 2], &[("min.insync.replicas", "2")]);
-    assert_eq!(cluster.produce(1, log, super::ALL).error_code, 0);
+    assert_eq!(cluster.produce(1, log, ALL).error_code, 0);
 }
 
 /// A node that follows, and a leader that this test plays.
@@ -107,7 +111,7 @@ struct Led {
 fn led() -> Led {
     let mut cluster = Cluster::of(2);
     let before = cluster.create("before", &[1, 2], &[("min.insync.replicas", "2")]);
-    assert_eq!(cluster.produce(1, before, super::ALL).error_code, 0, "the leader's own connection is there");
+    assert_eq!(cluster.produce(1, before, ALL).error_code, 0, "the leader's own connection is there");
     // Its process is gone, unnoticed.
     cluster.stop(1);
     let log = cluster.create("t", &[1, 2], &[]);
@@ -196,6 +200,41 @@ fn a_follower_that_is_told_to_wait_asks_again_by_itself() {
     led.say_records(session, 0, "first");
     assert_eq!(led.leader.hears_ack().session, session);
     assert_eq!(led.log_end_offset(), 1);
+}
+
+/// However much else there is to do.
+#[test]
+fn a_busy_node_asks_again_too() {
+    let mut led = led();
+    let busy = led.cluster.create("busy", &[2, 1], &[]);
+    let address = led.cluster.kafka(2);
+    let writes = Arc::new(Writes::default());
+    let shared = Arc::clone(&writes);
+    let writer = std::thread::spawn(move || write_on(address, busy, &shared));
+    led.leader.say(&Message::Over(led.log, led.session));
+    while writes.count.load(Ordering::SeqCst) < 200 {
+        let (_, asked) = led.leader.hears_replicate();
+        led.leader.say(&Message::Answer(led.log, asked.answer(Verdict::UnknownEpoch)));
+    }
+    writes.ends.store(true, Ordering::SeqCst);
+    writer.join().unwrap();
+}
+
+#[derive(Default)]
+struct Writes {
+    count: AtomicUsize,
+    ends: AtomicBool,
+}
+
+/// Writes one record after the other.
+fn write_on(address: SocketAddr, log: LogId, writes: &Writes) {
+    start::runtime().unwrap().block_on(async {
+        let mut connection = Connection::connect(address, PATIENCE).await.unwrap();
+        while !writes.ends.load(Ordering::SeqCst) {
+            connection.send(&ONE.request(log), PRODUCE_VERSION).await.unwrap();
+            writes.count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
 }
 
 #[test]
