@@ -23,7 +23,13 @@ def batches(node, topic, topic_id, partition):
 def directory(node, topic, topic_id, partition):
     if node.kind == "kafka":
         return Path(node.data_dir) / f"{topic}-{partition}"
-    return Path(node.data_dir) / "topics" / topic_id.hex() / str(partition)
+    return Path(node.data_dir) / "topics" / in_hexadecimal(topic_id) / str(partition)
+
+
+def in_hexadecimal(topic_id):
+    """Clients hold the two halves of an id as signed numbers."""
+    halves = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
+    return "".join(f"{half % (1 << 64):016x}" for half in halves)
 
 
 def compare(logs):

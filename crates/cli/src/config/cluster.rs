@@ -304,6 +304,8 @@ raft = \"[::1]:13\"
             enable_leadership_transfer: false,
             leadership_transfer_timeout_ms: 901,
             discovery_interval_ms: 7000,
+            // What the file does not say.
+            ..ClusterConfig::new(Vec::new(), listens(0), listens(0))
         };
         assert_eq!(checked.broker.cluster, Some(cluster));
         assert_eq!(checked.broker.listen, [listens(21)]);
@@ -333,8 +335,13 @@ raft = \"[::1]:13\"
     }
 
     #[test]
-    fn a_cluster_that_is_written_out_is_read_again() {
-        let checked = check_text(&format!("node_id = 1\n{PEERS}"));
+    fn what_is_written_out_is_read_again() {
+        written_and_read(&format!("node_id = 1\n{PEERS}"));
+        written_and_read("");
+    }
+
+    fn written_and_read(text: &str) {
+        let checked = check_text(text);
         let line = |(table, name, value): &(&str, &str, String)| match *table {
             "" => format!("{name} = {value}\n"),
             "kafka" => format!("kafka.\"{name}\" = {value}\n"),

@@ -97,7 +97,8 @@ pub fn check_text(text: &str) -> Checked {
         let known = if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse() };
         known.map(|ip| vec![SocketAddr::new(ip, port)]).map_err(|error| error.to_string())
     });
-    let values = KEYS.iter().filter_map(|key| {
+    let may_stand = |key: &&&schema::Key| settings.peers.is_some() || !key.only_in_cluster;
+    let values = KEYS.iter().filter(may_stand).filter_map(|key| {
         let value = settings.entry(key).value.as_ref()?;
         let written = match value {
             Value::Boolean(_) | Value::Integer(_) => value.to_string(),
