@@ -31,7 +31,10 @@ impl Metadata {
             let settings = Arc::new(topic_settings(node, &image, &topic.configs));
             for (index, partition) in topic.partitions.iter() {
                 if partition.replicas.contains(&node.config.node_id) {
-                    assign(node, &image, LogId { topic: topic.id, partition: *index }, partition, &settings)?;
+                    let id = LogId { topic: topic.id, partition: *index };
+                    // Held already, where a snapshot took the place of what was known: its settings may be others now.
+                    node.partitions.partition(id).into_iter().for_each(|held| held.configure(Arc::clone(&settings)));
+                    assign(node, &image, id, partition, &settings)?;
                 }
             }
         }

@@ -210,8 +210,8 @@ async fn hear_hello(stream: &mut TcpStream) -> Result<Hello, Refused> {
     }
 }
 
-/// Is the other side who it says it is, as far as is known here, and does it mean this node? One whose incarnation is later than
-/// what is known here may come in: the metadata is behind, and each partition is asked about by itself.
+/// Is the other side who it says it is, as far as is known here, and does it mean this node? An incarnation that is not known here yet
+/// is refused like one that is over: it comes again, and by then the metadata will have it.
 fn check(hub: &Hub, hello: &Hello) -> Result<(), Refused> {
     let peers = hub.peers();
     if peers.own_epoch.is_none() {
@@ -224,7 +224,7 @@ fn check(hub: &Hub, hello: &Hello) -> Result<(), Refused> {
         return Err(Refused::OtherNode { from: hello.from, to: hello.to });
     }
     let known = peers.others.get(&hello.from).ok_or(Refused::Unknown(hello.from))?.broker_epoch;
-    if hello.broker_epoch < known {
+    if hello.broker_epoch != known {
         return Err(Refused::Incarnation { id: hello.from, said: hello.broker_epoch, known });
     }
     Ok(())

@@ -8,9 +8,9 @@
 //! computes the batch's in any case.
 
 use bytes::{Buf, BufMut, BytesMut};
-use chronik_log::batch::{BatchError, UNCHECKED_BYTES, ValidBatch, batches};
+use chronik_log::batch::{BatchError, BatchView, UNCHECKED_BYTES, ValidBatch, batches};
 use chronik_state::ids::{BrokerId, LogId, TopicId};
-use chronik_state::partition::stream::{Ack, Answer, Frame, Replicate, SessionId, Verdict};
+use chronik_state::partition::stream::{Ack, Answer, BatchBounds, Frame, Replicate, SessionId, Verdict};
 use thiserror::Error;
 
 use crate::partition::bounds;
@@ -284,7 +284,7 @@ fn take_message<'a>(kind: u8, body: &mut &'a [u8], speaker: Speaker) -> Result<M
             let (log, mut frame) = (take_log(body)?, take_frame(body)?);
             let bytes = std::mem::take(body);
             frame.batches =
-                batches(bytes).map(|batch| Ok(bounds(&batch.map_err(|_| Wrong)?))).collect::<Result<_, Wrong>>()?;
+                batches(bytes).map(|batch| take_bounds(&batch.map_err(|_| Wrong)?)).collect::<Result<_, Wrong>>()?;
             Message::Records(log, frame, bytes)
         }
         kind::ACK => Message::Ack(take_log(body)?, take_ack(body)?),
@@ -353,10 +353,20 @@ fn take_session(body: &mut &[u8]) -> Result<SessionId, Wrong> {
     Ok(SessionId { leader_epoch: body.try_get_i32()?, number: body.try_get_u32()? })
 }
 
-/// Never negative, and never so large that one more is not there.
+/// Of a batch that a leader has appended.
+fn take_bounds(batch: &BatchView<'_>) -> Result<BatchBounds, Wrong> {
+    let bounds = bounds(batch);
+    let is_possible = bounds.base_offset >= 0 && bounds.last_offset < OFFSET_MAX && bounds.epoch >= 0;
+    if is_possible { Ok(bounds) } else { Err(Wrong) }
+}
+
+/// No log comes near it: whatever is added to an offset below it is one.
+const OFFSET_MAX: i64 = 1 << 62;
+
+/// Never negative.
 fn offset(body: &mut &[u8]) -> Result<i64, Wrong> {
     let offset = body.try_get_i64()?;
-    if (0..i64::MAX).contains(&offset) { Ok(offset) } else { Err(Wrong) }
+    if (0..OFFSET_MAX).contains(&offset) { Ok(offset) } else { Err(Wrong) }
 }
 
 #[cfg(test)]
@@ -374,7 +384,9 @@ mod tests {
         for value in ["one", "two"] {
             let mut batch = BatchBuilder::new();
             batch.record(1, None, Some(value.as_bytes()), &[]);
+            let at = bytes.len() + 12;
             bytes.extend_from_slice(batch.build().bytes());
+            bytes[at..at + 4].copy_from_slice(&5_i32.to_be_bytes());
         }
         bytes
     }
@@ -462,6 +474,33 @@ mod tests {
                     });
                 assert!(!is_read, "byte {at} of {message:?}");
             }
+        }
+    }
+
+    /// What would not fit into any log, whoever sends it, and with checksums that are right.
+    #[test]
+    fn offsets_that_cannot_be_are_refused() {
+        let records = records();
+        let is_read = |message: &Message<'_>| {
+            let mut bytes = BytesMut::new();
+            encode(message, &mut bytes);
+            decode(&bytes, SPEAKER).is_ok()
+        };
+        let ack = Ack { session: SESSION, written_end_offset: 9, durable_end_offset: 8 };
+        assert!(is_read(&Message::Ack(LOG, ack)));
+        for offset in [-1, OFFSET_MAX, i64::MAX, i64::MIN] {
+            assert!(!is_read(&Message::Ack(LOG, Ack { written_end_offset: offset, ..ack })), "{offset}");
+            let verdict = Verdict::OutOfRange { log_start_offset: offset };
+            assert!(!is_read(&Message::Answer(LOG, Answer { leader_epoch: 0, ask: 1, verdict })), "{offset}");
+        }
+        let Message::Records(_, frame, _) = &messages(&records)[5] else { panic!("records were expected") };
+        for (at, value) in [(0, i64::MAX - 1), (0, -1), (12, -1)] {
+            let mut changed = records.clone();
+            match at {
+                0 => changed[..8].copy_from_slice(&i64::to_be_bytes(value)),
+                at => changed[at..at + 4].copy_from_slice(&(value as i32).to_be_bytes()),
+            }
+            assert!(!is_read(&Message::Records(LOG, frame.clone(), &changed)), "{value} at {at}");
         }
     }
 

@@ -88,6 +88,7 @@ fn strangers_are_not_let_in() {
     assert!(!known(Hello { from: 9, ..right.clone() }), "nobody knows node 9");
     assert!(!known(Hello { from: 2, ..right.clone() }), "it is node 2 itself");
     assert!(!known(Hello { broker_epoch: right.broker_epoch - 1, ..right.clone() }), "an earlier incarnation");
+    assert!(!known(Hello { broker_epoch: right.broker_epoch + 1, ..right.clone() }), "one that nobody has heard of");
     let mut peer = Peer::connect(&cluster, 2);
     peer.stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert!(peer.hear().is_none(), "a browser");
