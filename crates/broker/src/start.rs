@@ -297,8 +297,10 @@ impl Prepared {
             Some(founded) => (founded.cluster_id, founded.members),
             None => (identity.cluster_id, BTreeMap::new()),
         };
+        let addresses = config.cluster.iter().flat_map(|cluster| &cluster.peers);
+        let addresses = addresses.map(|peer| (peer.id, peer.raft.clone())).collect();
         let cluster =
-            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), stopped_epoch, members, sent, listener));
+            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), stopped_epoch, addresses, members, sent, listener));
         let ready = Ready {
             listening,
             cluster_id: cluster_id.clone(),

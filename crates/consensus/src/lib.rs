@@ -11,6 +11,7 @@ mod entry;
 mod logger;
 mod member;
 mod membership;
+mod sound;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,6 @@ mod work;
 pub use entry::{Entry, Payload};
 pub use member::{BadState, Member, NotTaken, Role, Saved, Settings, Standing};
 pub use membership::{Change, Membership};
-pub use raft::eraftpb::Message;
+pub use raft::eraftpb::{Message, Snapshot};
 pub use store::SavedSnapshot;
 pub use work::{Committed, Effect, HardState, Rest, Work};

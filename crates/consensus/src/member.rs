@@ -71,6 +71,9 @@ pub enum NotTaken {
     Busy,
     #[error("the message is not for this member or not from one it knows")]
     Foreign,
+    /// No member says such a thing; the library would panic, or keep it for ever.
+    #[error("no member says that: {0}")]
+    Unsound(&'static str),
     #[error("the consensus library refuses it: {0}")]
     Library(String),
 }
@@ -189,10 +192,7 @@ impl Member {
         if message.to != self.settings.id || message.from == self.settings.id {
             return Err(NotTaken::Foreign);
         }
-        // Members hand proposals to their leader by other ways.
-        if matches!(message.get_msg_type(), eraftpb::MessageType::MsgPropose | eraftpb::MessageType::MsgReadIndex) {
-            return Err(NotTaken::Foreign);
-        }
+        crate::sound::check(&message, self.raw.raft.raft_log.last_index())?;
         let outcome = self.raw.step(message).map_err(|error| match error {
             raft::Error::StepPeerNotFound | raft::Error::StepLocalMsg => NotTaken::Foreign,
             other => NotTaken::Library(other.to_string()),

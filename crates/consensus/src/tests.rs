@@ -395,6 +395,54 @@ fn one_that_knows_of_no_voter_does_not_elect_itself() {
     assert!(member.begin().is_none());
 }
 
+/// Each of these ended the process of the member that got it, or every later one on the same disk.
+#[test]
+fn what_no_member_says_is_refused() {
+    use raft::eraftpb::{self, EntryType, MessageType};
+
+    let mut group = Group::new(3, 3);
+    group.heal();
+    let leader = group.leader().unwrap();
+    let follower = (leader + 1) % 3;
+    let standing = group.nodes[leader].member.as_ref().unwrap().standing();
+    let (from, to) = (group.nodes[leader].id, group.nodes[follower].id);
+    let message = |kind: MessageType| {
+        let (term, index, log_term) = (standing.term, standing.last_index, standing.term);
+        Message { msg_type: kind.into(), from, to, term, index, log_term, ..Message::default() }
+    };
+    let entry = |index: u64, term: u64, kind: EntryType, data: &'static [u8]| eraftpb::Entry {
+        entry_type: kind.into(),
+        index,
+        term,
+        data: Bytes::from_static(data),
+        ..eraftpb::Entry::default()
+    };
+    let (next, term) = (standing.last_index + 1, standing.term);
+    let unsound = [
+        Message { commit: next, ..message(MessageType::MsgHeartbeat) },
+        Message { term: u64::MAX, ..message(MessageType::MsgHeartbeat) },
+        Message { term: u64::MAX, ..message(MessageType::MsgRequestVote) },
+        Message { index: u64::MAX, ..message(MessageType::MsgAppend) },
+        Message { entries: vec![entry(next + 1, term, EntryType::EntryNormal, b"")], ..message(MessageType::MsgAppend) },
+        Message { entries: vec![entry(next, term + 1, EntryType::EntryNormal, b"")], ..message(MessageType::MsgAppend) },
+        Message { entries: vec![entry(next, term, EntryType::EntryConfChangeV2, b"\xff")], ..message(MessageType::MsgAppend) },
+        Message { snapshot: None, ..message(MessageType::MsgSnapshot) },
+        Message { snapshot: Some(eraftpb::Snapshot::default()), ..message(MessageType::MsgSnapshot) },
+        message(MessageType::MsgPropose),
+        message(MessageType::MsgHup),
+    ];
+    for message in unsound {
+        let told = format!("{message:?}");
+        let member = group.nodes[follower].member.as_mut().unwrap();
+        assert!(matches!(member.step(message), Err(NotTaken::Unsound(_) | NotTaken::Foreign)), "{told}");
+    }
+    let lie = Message { from: to, to: from, index: next, ..message(MessageType::MsgAppendResponse) };
+    assert!(matches!(group.nodes[leader].member.as_mut().unwrap().step(lie), Err(NotTaken::Unsound(_))));
+    group.propose("x");
+    group.heal();
+    assert_eq!(group.leader(), Some(leader), "nobody was disturbed");
+}
+
 #[test]
 fn followers_of_a_leader_that_ended_elect_another_at_once() {
     let mut group = Group::new(3, 3);

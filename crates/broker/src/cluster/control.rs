@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tonic::transport::Channel;
 use tracing::{debug, info};
 
-use super::links::Links;
+use super::links::{Links, carries_snapshot};
 use super::messages::*;
 use super::service::{self, Call, PeerClient, Service};
 use super::{Cluster, Inbox, controller, lifecycle, rpc_timeout};
@@ -95,7 +95,7 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     let control = Rc::new(Control { reactor, config, links: RefCell::default() });
     let Inbox { events, outbox, listener } = inbox;
     let (raft, messages) = mpsc::channel(BATCHES_MAX);
-    let service = Service { events: control.cluster().events.clone(), raft };
+    let service = Service { events: control.cluster().events.clone(), raft, cluster_id: control.node().cluster_id.clone() };
     let mut stopping = node.stopping();
     let stopped = async move {
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -177,10 +177,14 @@ impl Control {
     }
 
     async fn send(&self, message: Message) {
-        let to = message.to;
         let sent = self.links.borrow().send(message);
-        if !sent {
-            self.attend(|council| council.member.unreachable(to)).await;
+        if let Err(message) = sent {
+            self.attend(|council| match carries_snapshot(&message) {
+                // It would wait for ever to hear what became of it.
+                true => council.member.snapshot_sent(message.to, false),
+                false => council.member.unreachable(message.to),
+            })
+            .await;
         }
     }
 
@@ -240,7 +244,7 @@ impl Control {
         self.attend(|council| {
             for message in messages {
                 let from = message.from;
-                if let Err(error) = council.member.step(message) {
+                if let Err(error) = council.step(message) {
                     debug!(from, "a message of the Raft group was not taken: {error}");
                 }
             }
@@ -281,7 +285,7 @@ impl Control {
     }
 
     fn update_links(&self) {
-        self.links.borrow_mut().update(self.cluster(), rpc_timeout(&self.config));
+        self.links.borrow_mut().update(self.cluster(), &self.node().cluster_id, rpc_timeout(&self.config));
     }
 
     /// When a session that begins now ends.

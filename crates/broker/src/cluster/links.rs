@@ -50,7 +50,7 @@ impl Drop for Link {
 
 impl Links {
     /// Connects to members that are new or have moved, and lets go of those that are gone.
-    pub(super) fn update(&mut self, cluster: &Cluster, rpc_timeout: Duration) {
+    pub(super) fn update(&mut self, cluster: &Cluster, cluster_id: &str, rpc_timeout: Duration) {
         let members = cluster.members.read().clone();
         self.by_member.retain(|id, link| members.get(id) == Some(&link.member));
         for (id, member) in members {
@@ -60,15 +60,16 @@ impl Links {
             let Some(endpoint) = endpoint(&member.raft) else { continue };
             let (messages, receiver) = mpsc::channel(MESSAGES_MAX);
             let channel = endpoint.clone().timeout(rpc_timeout).connect_lazy();
-            let link = Rc::new(Way { id, node_id: member.node_id, endpoint, events: cluster.events.clone() });
+            let link = Rc::new(Way { id, node_id: member.node_id, endpoint, events: cluster.events.clone(), cluster_id: cluster_id.to_owned() });
             let task = tokio::task::spawn_local(keep_connected(link, receiver));
             self.by_member.insert(id, Link { member, messages, channel, task });
         }
     }
 
-    /// Hands a message to its member's connection; false if there is none, or it is behind.
-    pub(super) fn send(&self, message: Message) -> bool {
-        self.by_member.get(&message.to).is_some_and(|link| link.messages.try_send(message).is_ok())
+    /// Hands a message to its member's connection, or gives it back if there is none, or it is behind.
+    pub(super) fn send(&self, message: Message) -> Result<(), Box<Message>> {
+        let Some(link) = self.by_member.get(&message.to) else { return Err(Box::new(message)) };
+        link.messages.try_send(message).map_err(|refused| Box::new(refused.into_inner()))
     }
 
     /// A client for requests to a member.
@@ -100,9 +101,11 @@ struct Way {
     node_id: i32,
     endpoint: Endpoint,
     events: mpsc::UnboundedSender<Event>,
+    cluster_id: String,
 }
 
-async fn keep_connected(way: Rc<Way>, mut messages: mpsc::Receiver<Message>) {
+async fn keep_connected(way: Rc<Way>, messages: mpsc::Receiver<Message>) {
+    let mut queue = Queue { way: Rc::clone(&way), messages };
     let mut pause = PAUSE_MIN;
     let mut was_connected = true;
     loop {
@@ -112,7 +115,7 @@ async fn keep_connected(way: Rc<Way>, mut messages: mpsc::Receiver<Message>) {
                     info!(node = way.node_id, "connected");
                 }
                 pause = PAUSE_MIN;
-                pump(&way, channel, &mut messages).await;
+                pump(&way, channel, &mut queue.messages).await;
                 way.tell(Event::LinkDown { id: way.id, refused: false });
             }
             Err(error) => {
@@ -125,7 +128,9 @@ async fn keep_connected(way: Rc<Way>, mut messages: mpsc::Receiver<Message>) {
                 tokio::time::sleep(pause / 2 + pause / 2 * chance as u32 / 255).await;
                 pause = (pause * 2).min(PAUSE_MAX);
                 // They are old by now.
-                while messages.try_recv().is_ok() {}
+                while let Ok(message) = queue.messages.try_recv() {
+                    way.drop_message(&message);
+                }
             }
         }
     }
@@ -136,6 +141,33 @@ impl Way {
         // Nobody listens on a node that stops.
         let _ = self.events.send(event);
     }
+
+    /// A message will not be sent. Of a snapshot the Raft group has to hear: it sends that member nothing else until then.
+    fn drop_message(&self, message: &Message) {
+        if carries_snapshot(message) {
+            self.tell(Event::SnapshotSent { id: self.id, arrived: false });
+        }
+    }
+}
+
+/// Messages that were still waiting when their link was replaced.
+struct Queue {
+    way: Rc<Way>,
+    messages: mpsc::Receiver<Message>,
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.messages.close();
+        while let Ok(message) = self.messages.try_recv() {
+            self.way.drop_message(&message);
+        }
+    }
+}
+
+/// Whether it is about a snapshot.
+pub(super) fn carries_snapshot(message: &Message) -> bool {
+    message.snapshot.as_ref().is_some_and(|snapshot| snapshot.metadata.is_some())
 }
 
 /// Sends messages until the connection breaks.
@@ -156,14 +188,14 @@ async fn pump(way: &Rc<Way>, channel: Channel, messages: &mut mpsc::Receiver<Mes
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(message) = next {
-            if message.snapshot.as_ref().is_some_and(|snapshot| !snapshot.data.is_empty() || snapshot.metadata.is_some()) {
+            if carries_snapshot(&message) {
                 tokio::task::spawn_local(send_snapshot(Rc::clone(way), channel.clone(), message));
             } else {
                 batch.push(message);
             }
             next = if batch.len() < BATCH_MAX { messages.try_recv().ok() } else { None };
         }
-        let request = RaftRequest { version: VERSION, messages: batch };
+        let request = RaftRequest { version: VERSION, messages: batch, cluster_id: way.cluster_id.clone() };
         tokio::select! {
             ended = &mut stream => {
                 debug!(node = way.node_id, ?ended, "the stream of messages ended");
@@ -175,7 +207,7 @@ async fn pump(way: &Rc<Way>, channel: Channel, messages: &mut mpsc::Receiver<Mes
 }
 
 async fn send_snapshot(way: Rc<Way>, channel: Channel, message: Message) {
-    let request = SnapshotRequest { version: VERSION, message: Some(message) };
+    let request = SnapshotRequest { version: VERSION, message: Some(message), cluster_id: way.cluster_id.clone() };
     let arrived = client(channel).snapshot(request).await.is_ok();
     info!(node = way.node_id, arrived, "metadata snapshot sent");
     way.tell(Event::SnapshotSent { id: way.id, arrived });
@@ -199,4 +231,28 @@ fn root(error: &(dyn Error + 'static)) -> String {
         innermost = cause;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// raft-rs sends a member to which a snapshot is on its way nothing else until it hears what became of it.
+    #[test]
+    fn of_a_snapshot_that_is_dropped_the_group_hears() {
+        let (events, mut told) = mpsc::unbounded_channel();
+        let endpoint = Endpoint::from_static("http://127.0.0.1:1");
+        let way = Rc::new(Way { id: 7, node_id: 2, endpoint, events, cluster_id: String::new() });
+        let (sender, messages) = mpsc::channel(2);
+        let snapshot = Message { snapshot: Some(snapshot()), ..Message::default() };
+        sender.try_send(Message::default()).unwrap();
+        sender.try_send(snapshot).unwrap();
+        drop(Queue { way, messages });
+        assert!(matches!(told.try_recv(), Ok(Event::SnapshotSent { id: 7, arrived: false })));
+        assert!(told.try_recv().is_err(), "of other messages nobody has to hear");
+    }
+
+    fn snapshot() -> chronik_consensus::Snapshot {
+        chronik_consensus::Snapshot { metadata: Some(Default::default()), ..Default::default() }
+    }
 }

@@ -62,6 +62,9 @@ pub(crate) struct RaftRequest {
     pub(crate) version: u32,
     #[prost(message, repeated, tag = "2")]
     pub(crate) messages: Vec<RaftMessage>,
+    /// In the first batch of a stream: the cluster that the sender belongs to.
+    #[prost(string, tag = "3")]
+    pub(crate) cluster_id: String,
 }
 
 /// The stream has ended.
@@ -75,6 +78,9 @@ pub(crate) struct SnapshotRequest {
     pub(crate) version: u32,
     #[prost(message, optional, tag = "2")]
     pub(crate) message: Option<RaftMessage>,
+    /// The cluster that the sender belongs to.
+    #[prost(string, tag = "3")]
+    pub(crate) cluster_id: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

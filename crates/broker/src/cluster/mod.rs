@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     pub(crate) directory_id: [u8; 16],
     /// The broker epoch of the process before, if that was stopped in good order.
     stopped_epoch: Option<i64>,
+    /// Where the configuration says that nodes are.
+    peers: BTreeMap<BrokerId, HostPort>,
     events: mpsc::UnboundedSender<control::Event>,
     inbox: Mutex<Option<Inbox>>,
     /// Where the others are, by their ids in the Raft group.
@@ -85,6 +87,7 @@ impl Cluster {
     pub(crate) fn new(
         directory_id: [u8; 16],
         stopped_epoch: Option<i64>,
+        peers: BTreeMap<BrokerId, HostPort>,
         members: BTreeMap<u64, Member>,
         outbox: mpsc::UnboundedReceiver<Message>,
         listener: TcpListener,
@@ -95,6 +98,7 @@ impl Cluster {
             raft_id: raft_id(directory_id),
             directory_id,
             stopped_epoch,
+            peers,
             events,
             inbox: Mutex::new(Some(Inbox { events: receiver, outbox, listener })),
             members: RwLock::new(members),
@@ -110,7 +114,10 @@ impl Cluster {
     fn on_brokers(&self, image: &Image) {
         let members = image.brokers().filter_map(|broker| {
             let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.name == RAFT_ENDPOINT)?;
-            let raft = HostPort { host: endpoint.host.clone(), port: endpoint.port };
+            let recorded = HostPort { host: endpoint.host.clone(), port: endpoint.port };
+            // What the operator says now wins over what a node said when it registered: else nodes that have all moved would look
+            // for each other where nobody is.
+            let raft = self.peers.get(&broker.id).cloned().unwrap_or(recorded);
             Some((raft_id(broker.directory_id), Member { node_id: broker.id, raft }))
         });
         let members: BTreeMap<_, _> = members.collect();

@@ -36,9 +36,21 @@ pub(super) struct Service {
     pub(super) events: mpsc::UnboundedSender<Event>,
     /// Batches of the Raft group's messages. Bounded: a peer that sends faster than they are taken waits, as far as its connection goes.
     pub(super) raft: mpsc::Sender<Vec<Message>>,
+    /// The cluster that this node belongs to.
+    pub(super) cluster_id: String,
 }
 
 impl Service {
+    /// A node of another cluster has nothing to say here, whatever address it was given.
+    #[allow(clippy::result_large_err, reason = "tonic's own error, as all of this service's")]
+    fn check_cluster(&self, theirs: &str) -> Result<(), Status> {
+        if theirs == self.cluster_id {
+            return Ok(());
+        }
+        let ours = &self.cluster_id;
+        Err(Status::permission_denied(format!("this node belongs to cluster {ours}, the sender to cluster {theirs}")))
+    }
+
     async fn ask<Q, A>(&self, request: Request<Q>, event: impl FnOnce(Call<Q, A>) -> Event) -> Result<Response<A>, Status> {
         let (answer, answered) = oneshot::channel();
         let call = Call { request: request.into_inner(), answer };
@@ -59,14 +71,21 @@ impl Peer for Service {
 
     async fn raft(&self, request: Request<Streaming<RaftRequest>>) -> Result<Response<RaftResponse>, Status> {
         let mut stream = request.into_inner();
+        let mut is_known = false;
         while let Some(batch) = stream.next().await {
-            self.raft.send(batch?.messages).await.map_err(|_| stops())?;
+            let batch = batch?;
+            if !std::mem::replace(&mut is_known, true) {
+                self.check_cluster(&batch.cluster_id)?;
+            }
+            self.raft.send(batch.messages).await.map_err(|_| stops())?;
         }
         Ok(Response::new(RaftResponse {}))
     }
 
     async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<SnapshotResponse>, Status> {
-        let message = request.into_inner().message.ok_or_else(|| Status::invalid_argument("no message"))?;
+        let request = request.into_inner();
+        self.check_cluster(&request.cluster_id)?;
+        let message = request.message.ok_or_else(|| Status::invalid_argument("no message"))?;
         self.raft.send(vec![message]).await.map_err(|_| stops())?;
         Ok(Response::new(SnapshotResponse {}))
     }

@@ -95,6 +95,9 @@ pub enum CouncilError {
     /// What was agreed on is of a later version.
     #[error("entry {index} of the metadata log cannot be understood: {source}\n\nFix: start this data directory with the version of the program that wrote it, or a later one")]
     Entry { index: u64, source: super::codec::CodecError },
+    /// A snapshot of another cluster.
+    #[error("another node sent a snapshot of metadata that does not know this node's data directory\n\nNothing of it was written.\n\nFix: see that the nodes of [[peers]] are those of this cluster")]
+    Foreign,
     /// The log could not be synced.
     #[error("{0}")]
     Disk(chronik_log::Fatal),
@@ -178,6 +181,20 @@ impl Council {
         self.member.standing().last_index + 1
     }
 
+    /// A message of another member.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub(crate) fn step(&mut self, message: Message) -> Result<(), String> {
+        if let Some(snapshot) = &message.snapshot {
+            let records = decision::decode(&snapshot.data).map_err(|error| error.to_string())?;
+            let mut image = Image::default();
+            records.iter().for_each(|record| image.apply(record));
+            self.check_own(&image).map_err(|error| error.to_string())?;
+        }
+        self.member.step(message).map_err(|error| error.to_string())
+    }
+
     /// Proposes records that were decided upon [`Council::decider`]. Told to whoever holds what is returned: true once they are
     /// committed and applied, false if something else was committed in their place.
     pub(super) fn propose(&mut self, records: &[Record]) -> Result<oneshot::Receiver<bool>, SubmitError> {
@@ -258,16 +275,24 @@ impl Council {
     fn install(&mut self, snapshot: &SavedSnapshot, publish: &mut impl FnMut(Applied)) -> Result<(), CouncilError> {
         let records = decision::decode(&snapshot.data)
             .map_err(|source| CouncilError::Entry { index: snapshot.index, source })?;
-        super::snapshot::write(self.disk.as_ref(), &self.data_directory, snapshot, self.compress_snapshots)?;
-        self.journal.begin_behind(snapshot.index)?;
         let mut image = Image::default();
         records.iter().for_each(|record| image.apply(record));
+        self.check_own(&image)?;
+        super::snapshot::write(self.disk.as_ref(), &self.data_directory, snapshot, self.compress_snapshots)?;
+        self.journal.begin_behind(snapshot.index)?;
         self.applied = image;
         self.applied_index = snapshot.index;
         self.forget_proposed();
         self.answer_up_to(snapshot.index, None);
         publish(Applied { image: self.applied.clone(), change: Change::Whole });
         Ok(())
+    }
+
+    /// An image that does not know this node's directory is none of this cluster, whoever sent it: to believe it would delete
+    /// every partition here.
+    fn check_own(&self, image: &Image) -> Result<(), CouncilError> {
+        let knows_us = image.brokers().any(|broker| super::raft_id(broker.directory_id) == self.member.id());
+        if knows_us { Ok(()) } else { Err(CouncilError::Foreign) }
     }
 
     fn apply(&mut self, committed: Committed, publish: &mut impl FnMut(Applied)) -> Result<(), CouncilError> {
