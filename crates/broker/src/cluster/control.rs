@@ -1,6 +1,7 @@
 //! The control thread: what happens in the cluster comes here as events, one after the other.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::MissedTickBehavior;
 use tonic::transport::Channel;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::links::{Links, carries_snapshot};
 use super::messages::*;
@@ -46,6 +47,8 @@ pub(crate) enum Event {
     /// A connection broke, or could not be made; refused: no process listens there.
     LinkDown { id: u64, refused: bool },
     SnapshotSent { id: u64, arrived: bool },
+    /// A member takes this node for one of another cluster.
+    Denied { id: u64, why: String },
     /// The metadata knows other brokers, or others of their addresses.
     BrokersChanged,
     /// A client's request of this node.
@@ -61,6 +64,8 @@ pub(super) struct Control {
     pub(super) reactor: Rc<Reactor>,
     pub(super) config: ClusterConfig,
     links: RefCell<Links>,
+    /// Members that take this node for one of another cluster.
+    denied: RefCell<BTreeSet<u64>>,
 }
 
 /// Who leads the metadata.
@@ -92,7 +97,7 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     // It serves no connection of its own, but commits, and waits for commits, as others do.
     let (dealt, accepted) = mpsc::unbounded_channel();
     let running = spawn_local(Rc::clone(&reactor).run(accepted));
-    let control = Rc::new(Control { reactor, config, links: RefCell::default() });
+    let control = Rc::new(Control { reactor, config, links: RefCell::default(), denied: RefCell::default() });
     let Inbox { events, outbox, listener } = inbox;
     let (raft, messages) = mpsc::channel(BATCHES_MAX);
     let service = Service { events: control.cluster().events.clone(), raft, cluster_id: control.node().cluster_id.clone() };
@@ -195,6 +200,7 @@ impl Control {
                 self.attend(|council| council.member.snapshot_sent(id, arrived)).await;
             }
             Event::BrokersChanged => self.update_links(),
+            Event::Denied { id, why } => self.on_denied(id, &why),
             other => self.serve(other),
         }
     }
@@ -228,7 +234,7 @@ impl Control {
                     lifecycle::leave(&control).await;
                     let _ = tell.send(());
                 }
-                Event::LinkDown { .. } | Event::SnapshotSent { .. } | Event::BrokersChanged => {}
+                Event::LinkDown { .. } | Event::SnapshotSent { .. } | Event::BrokersChanged | Event::Denied { .. } => {}
             }
         });
     }
@@ -250,6 +256,21 @@ impl Control {
             }
         })
         .await;
+    }
+
+    /// If most of the nodes say so, it is this one that has the wrong data.
+    fn on_denied(&self, id: u64, why: &str) {
+        let mut denied = self.denied.borrow_mut();
+        if denied.insert(id) {
+            let node_id = self.cluster().node_of(id);
+            warn!(node = node_id, "the node refuses this one: {why}");
+        }
+        if denied.len() * 2 > self.cluster().members.read().len() {
+            self.node().fail(&format_args!(
+                "the other nodes belong to another cluster than this data directory: {why}\n\n\
+                 Fix: give this node the data directory of that cluster, or correct the addresses in its [[peers]]"
+            ));
+        }
     }
 
     async fn on_link_down(self: &Rc<Self>, id: u64, refused: bool) {

@@ -12,10 +12,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status};
 use tracing::{debug, info};
 
 use super::control::Event;
-use super::messages::{RaftRequest, SnapshotRequest, VERSION};
+use super::messages::{RaftRequest, RaftResponse, SnapshotRequest, VERSION};
 use super::service::{KEEPALIVE, MESSAGE_BYTES_MAX, PeerClient};
 use super::{Cluster, Member};
 use crate::config::HostPort;
@@ -142,6 +143,15 @@ impl Way {
         let _ = self.events.send(event);
     }
 
+    fn ended(&self, ended: Result<Response<RaftResponse>, Status>) {
+        match ended {
+            Err(status) if status.code() == Code::PermissionDenied => {
+                self.tell(Event::Denied { id: self.id, why: status.message().to_owned() });
+            }
+            other => debug!(node = self.node_id, ended = ?other, "the stream of messages ended"),
+        }
+    }
+
     /// A message will not be sent. Of a snapshot the Raft group has to hear: it sends that member nothing else until then.
     fn drop_message(&self, message: &Message) {
         if carries_snapshot(message) {
@@ -178,7 +188,7 @@ async fn pump(way: &Rc<Way>, channel: Channel, messages: &mut mpsc::Receiver<Mes
     loop {
         let first = tokio::select! {
             ended = &mut stream => {
-                debug!(node = way.node_id, ?ended, "the stream of messages ended");
+                way.ended(ended);
                 return;
             }
             first = messages.recv() => first,
@@ -198,7 +208,7 @@ async fn pump(way: &Rc<Way>, channel: Channel, messages: &mut mpsc::Receiver<Mes
         let request = RaftRequest { version: VERSION, messages: batch, cluster_id: way.cluster_id.clone() };
         tokio::select! {
             ended = &mut stream => {
-                debug!(node = way.node_id, ?ended, "the stream of messages ended");
+                way.ended(ended);
                 return;
             }
             sent = batches.send(request) => if sent.is_err() { return },
