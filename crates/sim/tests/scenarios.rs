@@ -88,3 +88,47 @@ fn a_broker_joins_as_it_is_registered_not_as_it_was() {
     let without = rule::without(Rule::JoinsAsRegistered, a_confirmation_from_before_a_crash);
     assert!(without.is_some(), "the rule is not missed");
 }
+
+/// KIP-631, KIP-966. Node 2 dies and is fenced. The two others are enough, and go on at once: nobody waits for the dead until it counts as slow.
+fn records_committed_while_one_is_dead() -> usize {
+    let mut day = Day::begin();
+    day.go_on(|_| true);
+    day.act(Action::Crash(2, true));
+    day.act(Action::Fence(2));
+    day.act(Action::Produce(0));
+    day.go_on(|_| true);
+    day.world.acknowledged()
+}
+
+#[test]
+fn nobody_waits_for_a_broker_that_is_fenced() {
+    assert_eq!(records_committed_while_one_is_dead(), 1);
+    assert_eq!(rule::without(Rule::FencedIsNotInSync, records_committed_while_one_is_dead), 0, "the rule is not missed");
+}
+
+/// KIP-841. Node 2 has caught up and its leader asks for its return; before the controller reads that, it has fenced node 2, which then dies.
+/// It will not be fenced again: whoever lets it in waits for it for ever.
+fn records_committed_after_a_dead_one_asked_to_join() -> usize {
+    let mut day = Day::begin();
+    day.go_on(|_| true);
+    day.act(Action::Fence(2));
+    day.go_on(|_| true);
+    day.act(Action::Unfence(2));
+    day.act(Action::Produce(0));
+    day.go_on(|_| true);
+    let before = day.world.acknowledged();
+    day.act(Action::Fence(2));
+    day.act(Action::Decide(0));
+    day.act(Action::Crash(2, true));
+    day.go_on(|_| true);
+    day.act(Action::Produce(0));
+    day.go_on(|_| true);
+    day.world.acknowledged() - before
+}
+
+#[test]
+fn a_broker_that_is_fenced_does_not_join() {
+    assert_eq!(records_committed_after_a_dead_one_asked_to_join(), 1);
+    let without = rule::without(Rule::OnlyEligibleJoin, records_committed_after_a_dead_one_asked_to_join);
+    assert_eq!(without, 0, "the rule is not missed");
+}

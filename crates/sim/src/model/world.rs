@@ -165,6 +165,11 @@ impl World {
         world
     }
 
+    /// How many records were answered as committed.
+    pub fn acknowledged(&self) -> usize {
+        self.acked.len()
+    }
+
     fn node(&mut self, id: BrokerId) -> &mut Node {
         Arc::make_mut(&mut self.nodes[id as usize])
     }
