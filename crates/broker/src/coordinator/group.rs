@@ -193,7 +193,8 @@ impl Shard {
         }
     }
 
-    fn check_leads(&self) -> Result<(), NotActive> {
+    /// The leadership that this shard belongs to goes on.
+    pub(super) fn check_leads(&self) -> Result<(), NotActive> {
         if self.partition.leads_in() == Some(self.leader_epoch) { Ok(()) } else { Err(NotActive::Resigned) }
     }
 
@@ -246,7 +247,7 @@ impl Shard {
         let batch = build(&append.records, now_ms).build();
         let taken = self
             .partition
-            .append_own(batch.as_valid(), now_ms, !append.records.iter().any(is_commit))
+            .append_own(batch.as_valid(), now_ms, !append.records.iter().any(is_commit), self.leader_epoch)
             .map_err(|error| {
                 tracing::warn!(partition = %self.partition.id, "group records are not appended: {error}");
                 refused(&error)
@@ -326,11 +327,11 @@ fn build(records: &[GroupRecord], timestamp_ms: TimestampMs) -> BatchBuilder {
     builder
 }
 
-/// As `GroupMetadataManager.appendGroupMetadataErrorToResponseError` of Apache Kafka has it: a full disk passes,
-/// everything else is for another node to answer.
+/// As `GroupMetadataManager.appendGroupMetadataErrorToResponseError` of Apache Kafka has it: a full disk and too few replicas in
+/// sync pass, everything else is for another node to answer.
 fn refused(error: &Refused) -> GroupError {
     match error {
-        Refused::Log(AppendError::Full) => GroupError::CoordinatorNotAvailable,
+        Refused::Log(AppendError::Full) | Refused::NotEnoughReplicas(_) => GroupError::CoordinatorNotAvailable,
         Refused::NotLeader | Refused::Log(AppendError::Deleted | AppendError::Fatal(_)) => GroupError::NotCoordinator,
         _ => GroupError::UnknownServerError,
     }

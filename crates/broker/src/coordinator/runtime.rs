@@ -24,6 +24,10 @@ use crate::net::reactor::Reactor;
 use crate::node::now_ms;
 use crate::settings::Settings;
 
+/// How long an answer waits for other replicas: the default of Kafka's `offsets.commit.timeout.ms`, and what its clients hear then
+/// (`GroupCoordinatorService.handleOperationException`). What was written may be committed yet.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// All groups that this node coordinates.
 pub(crate) struct Coordinator {
     config: GroupConfig,
@@ -149,6 +153,15 @@ impl Coordinator {
         }
     }
 
+    /// What this node is to a partition of the offsets topic may have changed: if it leads no longer, or anew, who waits is told to
+    /// look for the coordinator again.
+    pub(crate) fn on_role(&self, id: LogId) {
+        let is_over = self.shards.lock().get(&id).is_some_and(|shard| shard.check_leads().is_err());
+        if is_over {
+            self.resign(id);
+        }
+    }
+
     /// The node leads this partition of the offsets topic no longer.
     fn resign(&self, id: LogId) {
         let resigned = self.shards.lock().remove(&id);
@@ -257,6 +270,7 @@ impl Coordinator {
         tokio::select! {
             biased;
             committed = shard.committed(end_offset) => committed.map_err(error_code),
+            () = tokio::time::sleep(COMMIT_TIMEOUT), if shard.partition.is_replicated() => Err(ErrorCode::CoordinatorNotAvailable),
             // Nothing will be committed any more.
             () = reactor.node.failed() => Err(ErrorCode::NotCoordinator),
         }

@@ -1,18 +1,22 @@
 //! The coordinator on a node of its own, without sockets.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use chronik_state::group::{
-    CommitPartition, CommitRequest, FetchedOffset, JoinRequest, NO_GENERATION, Protocol, Reply,
+    CommitPartition, CommitRequest, FetchedOffset, GroupConfig, JoinRequest, NO_GENERATION, Protocol, Reply,
 };
 use chronik_state::ids::LogId;
+use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind};
+use chronik_state::metadata::{ConfigChange, ConfigOperation, IncrementalAlterConfigs, ResourceChanges};
 use chronik_state::partition::leader::AgreedPartition;
 use chronik_wire::ErrorCode;
 
+use super::group::Shard;
 use super::offsets_topic::{self, OFFSETS_TOPIC};
 use super::runtime::partition_of;
 use crate::net::reactor::Reactor;
-use crate::partition::Assignment;
+use crate::partition::{Assignment, Partition};
 use crate::testing;
 
 /// Runs `test` on a node that has the offsets topic.
@@ -24,8 +28,13 @@ fn on_node(data_dir: &tempfile::TempDir, test: impl AsyncFnOnce(&Rc<Reactor>)) {
 }
 
 async fn commit(reactor: &Rc<Reactor>, group_id: &str, topic: &str, offset: i64) -> Result<Reply, ErrorCode> {
+    let request = commit_request(group_id, topic, offset);
+    reactor.node.coordinator.ask(reactor, group_id, |groups, ticket, now| groups.on_commit(ticket, &request, now)).await
+}
+
+fn commit_request(group_id: &str, topic: &str, offset: i64) -> CommitRequest {
     let partition = CommitPartition { partition: 0, offset, leader_epoch: -1, metadata: None };
-    let request = CommitRequest {
+    CommitRequest {
         group_id: group_id.into(),
         generation_id: NO_GENERATION,
         member_id: String::new(),
@@ -33,8 +42,7 @@ async fn commit(reactor: &Rc<Reactor>, group_id: &str, topic: &str, offset: i64)
         retention_time_ms: None,
         knows_group_id_not_found: true,
         topics: vec![(topic.into(), vec![partition])],
-    };
-    reactor.node.coordinator.ask(reactor, group_id, |groups, ticket, now| groups.on_commit(ticket, &request, now)).await
+    }
 }
 
 async fn committed(reactor: &Rc<Reactor>, group_id: &str) -> Result<Vec<(String, i64)>, ErrorCode> {
@@ -157,6 +165,84 @@ fn a_partition_that_is_led_anew_is_read_anew() {
         assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
         let Ok(Reply::Join(reply)) = joining.await else { panic!("a join is answered") };
         assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));
+    });
+}
+
+/// The partition that the group lives on.
+fn home(reactor: &Rc<Reactor>, group_id: &str) -> Arc<Partition> {
+    let topic = reactor.node.metadata.image().topic(OFFSETS_TOPIC).unwrap().id;
+    reactor.node.partitions.partition(LogId { topic, partition: partition_of(group_id, 50) }).unwrap()
+}
+
+/// Somebody leads the partition in a further epoch.
+fn lead_anew(reactor: &Rc<Reactor>, partition: &Arc<Partition>, leader: i32) {
+    let node = &reactor.node;
+    let image = node.metadata.image();
+    let agreed = AgreedPartition::of(image.partition(partition.id.topic, partition.id.partition).unwrap(), &image);
+    let leader_epoch = partition.leader_epoch() + 1;
+    let agreed = AgreedPartition { leader_epoch, ..agreed };
+    let broker_id = node.config.node_id;
+    partition.assign(Assignment { broker_id, broker_epoch: 1, leader, agreed, shared: &node.replication.shared });
+}
+
+#[test]
+fn what_an_earlier_leadership_decides_is_not_written_in_a_later_one() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        commit(reactor, "g", "t", 1).await.unwrap();
+        let partition = home(reactor, "g");
+        let shard = Shard::new(Arc::clone(&partition), partition.leads_in().unwrap());
+        shard.load(reactor, GroupConfig::default(), || 0).await.unwrap();
+        lead_anew(reactor, &partition, reactor.node.config.node_id);
+        let end_offset = partition.log.log_end_offset();
+        let told = shard.ask(reactor, 0, |groups, ticket| groups.on_commit(ticket, &commit_request("g", "t", 2), 0));
+        let Reply::Commit(outcomes) = told.unwrap().await.unwrap().reply else { panic!("a commit is answered") };
+        assert!(format!("{outcomes:?}").contains("NotCoordinator"), "{outcomes:?}");
+        assert_eq!(partition.log.log_end_offset(), end_offset);
+    });
+}
+
+#[test]
+fn a_commit_is_refused_while_too_few_replicas_are_in_sync() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        commit(reactor, "g", "t", 1).await.unwrap();
+        let topic = ConfigResource { kind: ConfigResourceKind::Topic, name: OFFSETS_TOPIC.into() };
+        let change = ConfigChange { name: "min.insync.replicas".into(), operation: ConfigOperation::Set, value: Some("2".into()) };
+        let changes = ResourceChanges { resource: topic, changes: vec![change] };
+        let command = IncrementalAlterConfigs { resources: vec![changes], validate_only: false };
+        let altered = reactor.node.metadata.submit(reactor, |controller| controller.incremental_alter_configs(&command)).await;
+        assert_eq!(altered.unwrap(), [Ok(())]);
+        let Reply::Commit(outcomes) = commit(reactor, "g", "t", 2).await.unwrap() else { panic!("a commit is answered") };
+        assert!(format!("{outcomes:?}").contains("CoordinatorNotAvailable"), "{outcomes:?}");
+        assert_eq!(committed(reactor, "g").await, Ok(vec![("t".into(), 1)]));
+    });
+}
+
+#[test]
+fn who_waits_is_told_when_another_node_leads() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        let coordinator = &reactor.node.coordinator;
+        let joining =
+            coordinator.ask(reactor, "g", |groups, ticket, now| groups.on_join(ticket, join_request("g"), now));
+        let mut joining = Box::pin(joining);
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending()
+        );
+        let partition = home(reactor, "g");
+        // It goes on leading: nobody is told anything.
+        coordinator.on_role(partition.id);
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await.is_pending()
+        );
+        lead_anew(reactor, &partition, reactor.node.config.node_id + 1);
+        coordinator.on_role(partition.id);
+        // At once, not when the rebalance would have come to its end.
+        let told = std::future::poll_fn(|context| std::task::Poll::Ready(joining.as_mut().poll(context))).await;
+        let std::task::Poll::Ready(Ok(Reply::Join(reply))) = told else { panic!("{told:?}") };
+        assert_eq!(reply.error, Some(chronik_state::group::GroupError::NotCoordinator));
+        assert_eq!(committed(reactor, "g").await, Err(ErrorCode::NotCoordinator));
     });
 }
 

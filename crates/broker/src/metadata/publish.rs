@@ -12,7 +12,7 @@ use chronik_state::metadata::record::{ConfigResource, ConfigResourceKind, Record
 use chronik_state::partition::leader::AgreedPartition;
 use tracing::{error, info};
 
-use super::{LoadError, Metadata};
+use super::{LoadError, Metadata, OFFSETS_TOPIC};
 use crate::node::Node;
 use crate::partition::{Assignment, Partition};
 use crate::partition::append::log_config;
@@ -104,7 +104,11 @@ fn replica_changed(
     };
     if partition.replicas.contains(&node.config.node_id) {
         let settings = last.of(topic, || topic_settings(node, image, &topic.configs));
-        assign(node, image, LogId { topic: topic_id, partition: index }, partition, settings)?;
+        let id = LogId { topic: topic_id, partition: index };
+        assign(node, image, id, partition, settings)?;
+        if *topic.name == *OFFSETS_TOPIC {
+            node.coordinator.on_role(id);
+        }
     } else {
         remove_partition(node, topic_id, index);
     }
@@ -171,6 +175,7 @@ fn remove_partition(node: &Node, topic: TopicId, partition: PartitionIndex) {
     let Some(partition) = node.partitions.remove(LogId { topic, partition }) else { return };
     node.replication.remove(partition.id);
     partition.retire();
+    node.coordinator.on_role(partition.id);
     if let Err(error) = node.storage.delete(partition.id) {
         error!(partition = %partition.id, "the files of a deleted partition could not be removed: {error}");
     }

@@ -86,7 +86,7 @@ fn an_epoch_without_a_record_still_begins_and_ends() {
             if start == 0 {
                 let mut batch = BatchBuilder::new();
                 (0..5).for_each(|_| batch.record(now_ms(), None, Some(b"x"), &[]));
-                let taken = written.append_own(batch.build().as_valid(), now_ms(), false).unwrap();
+                let taken = written.append_own(batch.build().as_valid(), now_ms(), false, written.leads_in().unwrap()).unwrap();
                 reactor.until(taken.position).await.unwrap();
             }
             let end = |partition: &Partition, epoch| {

@@ -84,12 +84,20 @@ impl Partition {
         let view = check(records, origin, &settings)?;
         let batch = view.verify().map_err(Refused::Corrupt)?;
         check_records(&view, &settings)?;
-        self.append_checked(batch, origin.now_ms, &settings, false)
+        self.append_checked(batch, origin.now_ms, &settings, false, None)
     }
 
-    /// Appends what the node itself writes, which needs no checking. `privileged`: also while the disk is full.
-    pub(crate) fn append_own(self: &Arc<Self>, batch: ValidBatch<'_>, now_ms: i64, privileged: bool) -> Result<Taken, Refused> {
-        self.append_checked(batch, now_ms, &self.settings(), privileged)
+    /// Appends what the node itself writes, which needs no checking, as for acks=all. `privileged`: also while the disk is full.
+    /// `leader_epoch`: only in that leadership; what was decided in an earlier one may not stand behind what another leader wrote.
+    pub(crate) fn append_own(
+        self: &Arc<Self>,
+        batch: ValidBatch<'_>,
+        now_ms: i64,
+        privileged: bool,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Taken, Refused> {
+        self.check_in_sync()?;
+        self.append_checked(batch, now_ms, &self.settings(), privileged, Some(leader_epoch))
     }
 
     /// The role does not change while the batch gets its place: what another leader wrote there would be followed by what
@@ -100,6 +108,7 @@ impl Partition {
         now_ms: i64,
         settings: &TopicSettings,
         privileged: bool,
+        wanted_epoch: Option<LeaderEpoch>,
     ) -> Result<Taken, Refused> {
         let durable = settings.sync == SyncPolicy::Commit;
         let sync = if durable { SyncClass::Commit } else { SyncClass::Interval };
@@ -107,6 +116,9 @@ impl Partition {
         let mut role = self.role.lock();
         let Role::Leader(leader) = &mut *role else { return Err(Refused::NotLeader) };
         let leader_epoch = leader.leader_epoch();
+        if wanted_epoch.is_some_and(|wanted| wanted != leader_epoch) {
+            return Err(Refused::NotLeader);
+        }
         let appended = self.log.append(batch, Append { leader_epoch, now_ms, sync, privileged })?;
         if let Some(link) = link.filter(|_| !appended.duplicate) {
             // On its way to the followers while it is on its way to this node's disk.

@@ -138,7 +138,7 @@ fn nothing_is_appended_in_a_role_that_is_over() {
         let mut batch = BatchBuilder::new();
         batch.record(1, None, Some(b"x"), &[]);
         let batch = batch.build();
-        let append = || partition.append_own(batch.as_valid(), 1, false);
+        let append = || partition.append_own(batch.as_valid(), 1, false, partition.leads_in().unwrap_or(0));
         assert!(append().is_err(), "nobody is known to lead");
         assign(reactor, &partition, SELF, 0);
         let taken = append().unwrap();

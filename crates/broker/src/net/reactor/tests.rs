@@ -69,14 +69,14 @@ fn batch(sequence: i32) -> OwnedBatch {
 }
 
 fn append(partition: &Arc<Partition>, sequence: i32) -> Position {
-    partition.append_own(batch(sequence).as_valid(), now_ms(), false).unwrap().position
+    partition.append_own(batch(sequence).as_valid(), now_ms(), false, partition.leads_in().unwrap()).unwrap().position
 }
 
 /// A record of so many bytes.
 fn append_large(partition: &Arc<Partition>, bytes: usize) -> Position {
     let mut builder = BatchBuilder::new();
     builder.record(now_ms(), None, Some(&vec![7; bytes]), &[]);
-    partition.append_own(builder.build().as_valid(), now_ms(), false).unwrap().position
+    partition.append_own(builder.build().as_valid(), now_ms(), false, partition.leads_in().unwrap()).unwrap().position
 }
 
 async fn reaches(reactor: &Reactor, position: Position) -> bool {
