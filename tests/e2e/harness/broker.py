@@ -116,7 +116,13 @@ class Broker:
 
     def stop(self):
         """A clean stop, as an operator would ask for it. Returns the exit code."""
+        self.ask_to_stop()
+        return self.wait_until_stopped()
+
+    def ask_to_stop(self):
         self.process.send_signal(signal.SIGTERM)
+
+    def wait_until_stopped(self):
         try:
             return self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

@@ -92,9 +92,10 @@ class Cluster:
         """Asks all at once to stop: none of them waits for another."""
         running = self.running()
         for node in running:
-            node.process.terminate()
+            node.ask_to_stop()
         for node in running:
-            node.stop()
+            ended = node.wait_until_stopped()
+            assert ended == self.stopped_with, f"node {node.node_id} ended with {ended}:\n{node.log_tail()}"
 
     @property
     def stopped_with(self):
