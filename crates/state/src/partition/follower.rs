@@ -354,3 +354,41 @@ impl Follower {
         Some(Ack { session, written_end_offset, durable_end_offset })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    /// A full disk: what was taken in is less than what the frame brought.
+    #[test]
+    fn what_the_disk_did_not_take_is_asked_for_again() {
+        let mut follower = Follower::follow(Following {
+            broker_id: 1,
+            broker_epoch: 7,
+            leader_epoch: 3,
+            log_start_offset: 0,
+            log_end_offset: 0,
+            durable_end_offset: 0,
+            high_watermark: 0,
+        });
+        let mut epochs = LeaderEpochs::default();
+        let asked = follower.on_connected(&epochs).ask.unwrap();
+        let session = SessionId { leader_epoch: 3, number: 1 };
+        let _ = follower.on_answer(asked.answer(Verdict::Stream(session)), &epochs);
+        let batch = |base_offset| BatchBounds { base_offset, last_offset: base_offset + 9, epoch: 3 };
+        let batches = vec![batch(0), batch(10)];
+        let frame = Frame { session, expected_end_offset: 0, previous_epoch: None, batches, high_watermark: 20, log_start_offset: 0 };
+        let (effects, fits) = follower.on_frame(&frame, &epochs);
+        assert_eq!((effects.append, effects.high_watermark, fits), (2, Some(20), Ok(())));
+        // One of the two.
+        epochs.assign(3, 0);
+        follower.on_refused(10);
+        assert_eq!((follower.log_end_offset(), follower.high_watermark(), follower.session()), (10, 10, None));
+        assert!(follower.waits());
+        let again = follower.on_connected(&epochs).ask.unwrap();
+        assert_eq!((again.log_end_offset, again.durable_end_offset, again.last_epoch), (10, 0, Some(3)));
+        assert!(again.ask > asked.ask);
+    }
+}
