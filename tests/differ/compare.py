@@ -12,12 +12,14 @@ VARYING = {"throttle_time_ms", "host", "port", "cluster_id", "rack", "node_endpo
            "partition_size", "partition_offset_lag", "last_fetch_timestamp", "last_caught_up_timestamp", "finalized_features_epoch",
            "finalized_features", "supported_features", "documentation", "unknown_tags"}
 # Of these only matters whether there is one.
-WORDS = {"error_message"}
+WORDS = {"error_message", "batch_index_error_message"}
 # What tells the members of a list apart.
 IDENTITY = ("name", "topic", "topic_name", "topic_id", "partition_index", "partition", "group_id", "resource_type", "resource_name",
             "member_id", "key", "node_id", "broker_id", "api_key", "producer_id", "index")
 # No such partition, and so no answer about one.
 LOG_APPEND_TIME = 8
+# What a leader stamps upon records is later than all dates that they bear themselves.
+LONG_AGO_MS = 1_750_000_000_000
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Difference:
     path: str
     kafka: str
     here: str
-    # What tells the parts of lists apart that it lies in: `resource_type=2`.
+    # What tells the parts of lists apart that it lies in, and their errors: `resource_type=2`, `error_code=87`.
     of: tuple = ()
 
     @property
@@ -62,7 +64,7 @@ class Explanations:
             fnmatch.fnmatchcase(difference.api, entry["api"])
             and int(first) <= difference.version <= int(last or first)
             and fnmatch.fnmatchcase(difference.path, entry["path"].replace("[]", "[[]]"))
-            and entry.get("of", "") in ("", *difference.of)
+            and ("of" not in entry or any(fnmatch.fnmatchcase(part, entry["of"]) for part in difference.of))
             and fnmatch.fnmatchcase(difference.kafka, str(entry.get("kafka", "*")))
             and fnmatch.fnmatchcase(difference.here, str(entry.get("here", "*")))
         )
@@ -74,7 +76,7 @@ def normal(value, names, key=""):
         case dict():
             return {name: normal(part, names, name) for name, part in value.items() if name not in VARYING}
         case list() | tuple():
-            return [normal(part, names, key) for part in value]
+            return merged([normal(part, names, key) for part in value])
         case _ if key == "records":
             return batches(bytes(value or b""), names) if value is not None else None
         case _ if key in WORDS:
@@ -85,9 +87,22 @@ def normal(value, names, key=""):
             return bytes(value).hex()
         case str():
             return names.get(value, value)
+        case int() if key == "log_append_time_ms" and value >= 0 or key in ("timestamp", "last_timestamp") and value > LONG_AGO_MS:
+            return "the leader's"
         case int() if key in ("producer_id", "session_id"):
             return names.get((key, value), value)
     return value
+
+
+def merged(parts):
+    """Topics that come more than once, as in the order of a fetch session: each with all its partitions."""
+    found = {}
+    for part in parts:
+        if not isinstance(part, dict) or not isinstance(part.get("partitions"), list):
+            return parts
+        rest = {name: value for name, value in part.items() if name != "partitions"}
+        found.setdefault(json.dumps(rest, sort_keys=True, default=str), {**rest, "partitions": []})["partitions"].extend(part["partitions"])
+    return list(found.values())
 
 
 def batches(raw, names):
@@ -133,13 +148,19 @@ def walk_struct(path, of, kafka, here):
 def walk_list(path, of, kafka, here):
     kafka, here = keyed(kafka), keyed(here)
     for key in sorted(kafka.keys() | here.keys()):
-        within = (*of, *key[:-1])
+        within = (*of, *key[:-1], *same_error(kafka.get(key), here.get(key)))
         if key not in here:
             yield f"{path}[]", within, shown(kafka[key]), "nothing"
         elif key not in kafka:
             yield f"{path}[]", within, "nothing", shown(here[key])
         else:
             yield from walk(f"{path}[]", within, kafka[key], here[key])
+
+
+def same_error(kafka, here):
+    """The error of a part of a list, where both say the same."""
+    errors = [part.get("error_code") if isinstance(part, dict) else None for part in (kafka, here)]
+    return [f"error_code={errors[0]}"] if errors[0] == errors[1] is not None else []
 
 
 def keyed(parts):

@@ -11,10 +11,13 @@ from world import World, resolve
 KAFKA, HERE = 0, 1
 # The coordinator is being found, or reads its log: clients ask again.
 NOT_YET = {14, 15, 16}
-INCONSISTENT_GROUP_PROTOCOL, GROUP_ID_NOT_FOUND = 23, 69
+GROUP_ID_NOT_FOUND = 69
+UNKNOWN_SERVER_ERROR = -1
 # After these, Kafka's broker needs a moment to hear from its controller what was decided.
 CHANGES = {"CreateTopics", "DeleteTopics", "CreatePartitions", "AlterConfigs", "IncrementalAlterConfigs", "DeleteRecords", "Produce"}
 SETTLE_S = 10
+# No question is to be waited for, so who says nothing for so long will not.
+PATIENCE_S = 15
 
 
 class Duel:
@@ -108,22 +111,27 @@ class Duel:
         answers = [self.answer(broker, question) for broker in (KAFKA, HERE)]
         self.learn(question, answers)
         self.compare(question, answers, f"request {number}: {api} v{version} {question.fields}")
-        if api == "JoinGroup":
+        if api in ("JoinGroup", "OffsetCommit"):
             self.clear_refused(question, answers)
+        if api in ("AlterConfigs", "IncrementalAlterConfigs"):
+            self.level_configs(question, answers)
         if api in CHANGES:
             self.settle(question, number)
 
     def answer(self, broker, question):
-        """What this broker says, or that it hung up."""
+        """What this broker says, or that it hung up, or says nothing."""
         connection, fields = self.connections[broker], resolve(question.fields, broker)
         for _ in range(100):
             try:
-                answer = connection.ask(question.api, question.version, fields, question.answered)
+                answer = connection.ask(question.api, question.version, fields, question.answered, PATIENCE_S)
                 if not question.answered:
                     # Whether it was taken shows with the next.
                     connection.ask("ApiVersions", 0, {})
             except Closed:
                 return {"closed": True}
+            except TimeoutError:
+                connection.close()
+                return {"closed": "no, and no answer either"}
             if not is_not_yet(answer):
                 break
             time.sleep(0.1)
@@ -140,20 +148,42 @@ class Duel:
                 self.world.member(question.fields["group_id"], [answer["member_id"] for answer in answers])
                 if all(answer["error_code"] == 0 for answer in answers):
                     self.sync(question, answers)
+            case "CreateTopics":
+                self.learn_topic_ids(answers)
             case "Fetch" if all(answer.get("session_id") for answer in answers):
                 if ("session_id", answers[KAFKA]["session_id"]) not in self.world.names[KAFKA]:
                     self.world.session([answer["session_id"] for answer in answers])
 
+    def learn_topic_ids(self, answers):
+        """Also of a topic that was only validated: both gave it an id, which nobody hears of again."""
+        ids = [{topic["name"]: topic["topic_id"] for topic in answer["topics"] if topic.get("topic_id")} for answer in answers]
+        for name in ids[KAFKA].keys() & ids[HERE].keys():
+            self.world.told(f"the id of {name}", [of[name] for of in ids])
+
+    def level_configs(self, question, answers):
+        """Where one took a change of a broker's settings and the other did not, both go back to what these were at their start."""
+        told = [{part["resource_name"]: part["error_code"] for part in answer.get("responses", []) if part["resource_type"] == 4} for answer in answers]
+        for asked in question.fields["resources"]:
+            name = asked["resource_name"]
+            if asked["resource_type"] != 4 or len({codes.get(name) == 0 for codes in told}) == 1:
+                continue
+            for config in asked["configs"]:
+                change = {"name": config["name"], "config_operation": 1, "value": None}
+                resource = {"resource_type": 4, "resource_name": name, "configs": [change]}
+                for connection in self.connections:
+                    connection.ask("IncrementalAlterConfigs", 1, {"resources": [resource], "validate_only": False})
+
     def clear_refused(self, question, answers):
-        """Kafka keeps, in memory alone, an empty group that was made for a join which it refused; here there is none. It goes, so
-        that all that follows can be compared."""
-        if any(answer is None or answer.get("error_code") != INCONSISTENT_GROUP_PROTOCOL for answer in answers):
+        """Kafka keeps, in memory alone, an empty group that was made for a join or a commit which it then refused; here there is none.
+        Not everybody sees it at once, so it is not looked for: it goes, and all that follows can be compared."""
+        if not all(answer and has_error(answer) for answer in answers):
             return
         group = question.fields["group_id"]
-        told = [connection.ask("DescribeGroups", 6, {"groups": [group]})["groups"][0] for connection in self.connections]
-        if told[KAFKA]["group_state"] == "Empty" and told[HERE]["error_code"] == GROUP_ID_NOT_FOUND:
-            self.connections[KAFKA].ask("DeleteGroups", 2, {"groups_names": [group]})
-            self.explained["JoinGroup: a refused join leaves an empty group / none"] += 1
+        described = self.connections[HERE].ask("DescribeGroups", 6, {"groups": [group]})["groups"][0]
+        if described["error_code"] == GROUP_ID_NOT_FOUND:
+            gone = self.connections[KAFKA].ask("DeleteGroups", 2, {"groups_names": [group]})["results"][0]["error_code"]
+            if gone == 0:
+                self.explained[f"{question.api}: one that is refused leaves an empty group / none"] += 1
 
     def sync(self, question, answers):
         """The one who joined is in the middle of a rebalance, which a clock would end: it is ended here."""
@@ -171,6 +201,10 @@ class Duel:
         if not question.answered and answers == [None, None]:
             return
         kafka, here = (answer or {} for answer in answers)
+        if has_error(kafka, UNKNOWN_SERVER_ERROR):
+            # Kafka came upon an exception that nobody expected. Here the request has its error.
+            self.explained[f"{question.api}: UNKNOWN_SERVER_ERROR / what is wrong"] += 1
+            return
         if ("closed" in kafka) != ("closed" in here):
             kafka, here = ({"closed": answer.get("closed", False)} for answer in (kafka, here))
         self.compare_as(question.api, question.version, [kafka, here], what)
@@ -251,6 +285,17 @@ class Duel:
                 time.sleep(0.2)
         self.world.partitions = {}
         self.world.topic_ids = {}
+
+
+def has_error(answer, code=None):
+    """Whether there is an error, or just this one, anywhere in it."""
+    match answer:
+        case dict():
+            found = answer.get("error_code", 0)
+            return (found == code if code else found != 0) or any(has_error(part, code) for part in answer.values())
+        case list():
+            return any(has_error(part, code) for part in answer)
+    return False
 
 
 def is_not_yet(answer):

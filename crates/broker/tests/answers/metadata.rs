@@ -52,6 +52,7 @@ fn describe_topic_partitions() {
         asker.ask("all there is", &describe_partitions(&["pb", "nope", "pa", "bad name"], 100, None), [0]).await;
         asker.ask("a page that ends within a topic", &describe_partitions(&both, 2, None), [0]).await;
         asker.ask("a page that ends with a topic", &describe_partitions(&both, 3, None), [0]).await;
+        asker.ask("a page that ends before what does not exist", &describe_partitions(&["pa", "pax", "pb"], 3, None), [0]).await;
         asker.ask("the next page", &describe_partitions(&both, 2, Some(("pa", 2))), [0]).await;
         asker.ask("from behind the last partition", &describe_partitions(&both, 2, Some(("pa", 20))), [0]).await;
         asker.ask("a cursor that names another topic", &describe_partitions(&both, 2, Some(("x", 0))), [0]).await;

@@ -88,6 +88,11 @@ fn fetch_answers() {
         };
         asker.ask("in the leader's epoch", &with_epoch(0), [9, 12]).await;
         asker.ask("in an epoch to come", &with_epoch(5), [9, 12]).await;
+        for (what, offset, epoch) in [("behind a record of this epoch", 5, 0), ("too far behind", 6, 0), ("of an epoch to come", 5, 1)] {
+            let mut partition = at(0, offset);
+            partition.last_fetched_epoch = epoch;
+            asker.ask(what, &fetch("fa", &[partition]), [12]).await;
+        }
         let mut tiny = at(0, 0);
         tiny.partition_max_bytes = 1;
         asker.ask("a byte of a partition", &fetch("fa", &[tiny]), [4, 12]).await;
