@@ -212,7 +212,7 @@ impl State {
         let grown = active.length + first.bytes.len() as u64;
         self.roll_next
             || grown > self.config.segment_bytes.min(POSITION_MAX)
-            || now_ms - active.first_append_ms > self.config.segment_ms
+            || now_ms.saturating_sub(active.first_append_ms) > self.config.segment_ms
             || first.last_offset - active.base > i64::from(i32::MAX)
     }
 }

@@ -123,7 +123,8 @@ impl PartitionLog {
         let (start, end) = (self.log_start_offset(), self.log_end_offset());
         // The first batch of a log that was reset may begin before it (KAFKA-6975).
         let straddles = start == end && (batch.base_offset()..=batch.last_offset()).contains(&start);
-        if !(batch.base_offset() == end || straddles) || batch.last_offset() == Offset::MAX {
+        let possible = batch.base_offset() >= 0 && batch.last_offset() < Offset::MAX;
+        if !(batch.base_offset() == end || straddles) || !possible {
             let found = format!("{} to {}", batch.base_offset(), batch.last_offset());
             return Err(self.contradiction(&entry, format!("a batch with offsets from {end} on was expected, {found} found")));
         }
