@@ -292,11 +292,11 @@ impl Prepared {
             None => None,
         };
         let (outbox, sent) = mpsc::unbounded_channel();
-        let metadata = Metadata::load(&storage, &config, &settings, &identity, outbox)?;
         let (cluster_id, members) = match founded {
             Some(founded) => (founded.cluster_id, founded.members),
-            None => (identity.cluster_id, BTreeMap::new()),
+            None => (identity.cluster_id.clone(), BTreeMap::new()),
         };
+        let metadata = Metadata::load(&storage, &config, &settings, &identity, &cluster_id, outbox)?;
         let addresses = config.cluster.iter().flat_map(|cluster| &cluster.peers);
         let addresses = addresses.map(|peer| (peer.id, peer.raft.clone())).collect();
         let cluster =

@@ -117,6 +117,9 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     let balancing = spawn_local(controller::balance(Rc::clone(&control)));
     let standing = spawn_local(stand_at_start(Rc::clone(&control)));
     control.attend_all(events, messages, outbox).await;
+    // A round of the Raft group that has begun ends first, and no other begins: the tasks that are dropped below may be in one.
+    let metadata = &control.node().metadata;
+    let _quiet = metadata.quiet().await;
     for task in [living, watching, proposing, balancing, standing] {
         task.abort();
     }

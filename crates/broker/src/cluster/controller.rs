@@ -21,6 +21,8 @@ use crate::metadata::SubmitError;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked for partitions that another leads than is meant to.
 const BALANCE_EVERY: Duration = Duration::from_secs(300);
+/// When a record counts as acknowledged; on a single broker it is not what the controller knows of a topic.
+const SYNC_CONFIG: &str = "chronik.sync";
 /// How long an answer waits until every broker that is let in sees what was changed.
 const SEEN_WITHIN: Duration = Duration::from_millis(1000);
 
@@ -70,6 +72,7 @@ pub(super) async fn register(control: &Control, request: RegisterRequest) -> Reg
         if registration.restart == Restart::Crash && stopped_epoch.is_some() && stopped_epoch == known {
             registration.restart = Restart::Clean;
         }
+        registration.confirms_unsynced |= controller.image().broker_configs(&id.to_string()).contains_key(SYNC_CONFIG);
         let registered = controller.register_broker(&registration, offset);
         let records: Vec<Record> = started.records.into_iter().chain(registered.records).collect();
         Decision { records, reply: Ok(registered.reply) }
@@ -104,6 +107,7 @@ fn registration(request: &RegisterRequest) -> Option<BrokerRegistration> {
         ],
         rack: request.rack.clone(),
         restart,
+        confirms_unsynced: !request.syncs_first,
         fenced: true,
     })
 }

@@ -15,6 +15,7 @@ use super::control::{Control, Leader};
 use super::controller;
 use super::founding::introduction;
 use super::messages::*;
+use crate::config::SyncPolicy;
 
 /// Between attempts while nobody leads, or the leader does not answer.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -55,6 +56,7 @@ async fn register(control: &Control) {
         keeps_its_disk: true,
         stopped_epoch: control.cluster().stopped_epoch,
         cluster_id: node.cluster_id.clone(),
+        syncs_first: node.config.sync == SyncPolicy::Commit,
     };
     let mut say_so = Instant::now() + SAY_SO_AFTER;
     loop {

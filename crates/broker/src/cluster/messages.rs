@@ -106,6 +106,9 @@ pub(crate) struct RegisterRequest {
     pub(crate) stopped_epoch: Option<i64>,
     #[prost(string, tag = "7")]
     pub(crate) cluster_id: String,
+    /// What its own configuration says of when a record counts as acknowledged (`[storage] sync`): true for after it is on disk.
+    #[prost(bool, tag = "8")]
+    pub(crate) syncs_first: bool,
 }
 
 /// Why the metadata leader did not do what it was asked for; 0 where it did.

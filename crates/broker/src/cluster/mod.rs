@@ -20,6 +20,7 @@ mod sessions;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use chronik_consensus::Message;
@@ -46,6 +47,8 @@ pub(crate) struct Cluster {
     pub(crate) directory_id: [u8; 16],
     /// The broker epoch of the process before, if that was stopped in good order.
     stopped_epoch: Option<i64>,
+    /// How the brokers were registered that this process found when it began.
+    first_epochs: OnceLock<BTreeMap<BrokerId, i64>>,
     /// Where the configuration says that nodes are.
     peers: BTreeMap<BrokerId, HostPort>,
     events: mpsc::UnboundedSender<control::Event>,
@@ -98,6 +101,7 @@ impl Cluster {
             raft_id: raft_id(directory_id),
             directory_id,
             stopped_epoch,
+            first_epochs: OnceLock::new(),
             peers,
             events,
             inbox: Mutex::new(Some(Inbox { events: receiver, outbox, listener })),
@@ -112,12 +116,15 @@ impl Cluster {
 
     /// The brokers that the metadata knows, as members of the Raft group.
     fn on_brokers(&self, image: &Image) {
+        let first_epochs = self.first_epochs.get_or_init(|| image.brokers().map(|broker| (broker.id, broker.epoch)).collect());
         let members = image.brokers().filter_map(|broker| {
             let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.name == RAFT_ENDPOINT)?;
             let recorded = HostPort { host: endpoint.host.clone(), port: endpoint.port };
-            // What the operator says now wins over what a node said when it registered: else nodes that have all moved would look
-            // for each other where nobody is.
-            let raft = self.peers.get(&broker.id).cloned().unwrap_or(recorded);
+            // What a node says when it registers holds; but of one that has not registered since this process began, what the
+            // operator says now: nodes that have all moved would look for each other where nobody is.
+            let is_old = first_epochs.get(&broker.id).is_some_and(|first| broker.epoch <= *first);
+            let said = self.peers.get(&broker.id).filter(|_| is_old).cloned();
+            let raft = said.unwrap_or(recorded);
             Some((raft_id(broker.directory_id), Member { node_id: broker.id, raft }))
         });
         let members: BTreeMap<_, _> = members.collect();

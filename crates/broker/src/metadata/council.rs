@@ -33,6 +33,7 @@ pub(crate) struct Council {
     pub(super) journal: Journal,
     disk: Arc<dyn Disk>,
     data_directory: std::path::PathBuf,
+    cluster_id: String,
     compress_snapshots: bool,
     vote: Vote,
     settings: ControllerSettings,
@@ -71,6 +72,8 @@ pub(super) struct Seat {
     pub(super) journal: Journal,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) data_directory: std::path::PathBuf,
+    /// The cluster that this directory belongs to.
+    pub(super) cluster_id: String,
     pub(super) compress_snapshots: bool,
     pub(super) vote: Vote,
     pub(super) settings: ControllerSettings,
@@ -96,7 +99,7 @@ pub enum CouncilError {
     #[error("entry {index} of the metadata log cannot be understood: {source}\n\nFix: start this data directory with the version of the program that wrote it, or a later one")]
     Entry { index: u64, source: super::codec::CodecError },
     /// A snapshot of another cluster.
-    #[error("another node sent a snapshot of metadata that does not know this node's data directory\n\nNothing of it was written.\n\nFix: see that the nodes of [[peers]] are those of this cluster")]
+    #[error("another node sent a snapshot of another cluster's metadata\n\nNothing of it was written.\n\nFix: see that the nodes of [[peers]] are those of this cluster")]
     Foreign,
     /// The log could not be synced.
     #[error("{0}")]
@@ -123,7 +126,7 @@ pub(crate) enum Change {
 
 impl Council {
     pub(super) fn new(seat: Seat) -> Council {
-        let Seat { member, journal, disk, data_directory, compress_snapshots, vote, settings, image, snapshot_index, outbox } = seat;
+        let Seat { member, journal, disk, data_directory, cluster_id, compress_snapshots, vote, settings, image, snapshot_index, outbox } = seat;
         Council {
             controller: Controller::new(settings.clone(), image.clone()),
             applied: image,
@@ -136,6 +139,7 @@ impl Council {
             journal,
             disk,
             data_directory,
+            cluster_id,
             compress_snapshots,
             vote,
             settings,
@@ -288,11 +292,9 @@ impl Council {
         Ok(())
     }
 
-    /// An image that does not know this node's directory is none of this cluster, whoever sent it: to believe it would delete
-    /// every partition here.
+    /// An image of another cluster would delete every partition here.
     fn check_own(&self, image: &Image) -> Result<(), CouncilError> {
-        let knows_us = image.brokers().any(|broker| super::raft_id(broker.directory_id) == self.member.id());
-        if knows_us { Ok(()) } else { Err(CouncilError::Foreign) }
+        if image.cluster_id() == Some(self.cluster_id.as_str()) { Ok(()) } else { Err(CouncilError::Foreign) }
     }
 
     fn apply(&mut self, committed: Committed, publish: &mut impl FnMut(Applied)) -> Result<(), CouncilError> {

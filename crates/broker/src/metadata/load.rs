@@ -25,7 +25,7 @@ use super::council::{Council, CouncilError, Seat};
 use super::journal::{Journal, JournalError, index_at, offset_of};
 use super::snapshot::Snapshots;
 use super::{Metadata, codec, decision};
-use crate::config::{Advertise, Config};
+use crate::config::{Advertise, Config, SyncPolicy};
 use crate::node::{now_ms, random_id};
 use crate::settings::Settings;
 
@@ -102,6 +102,7 @@ impl Metadata {
         config: &Config,
         settings: &Settings,
         identity: &Identity,
+        cluster_id: &str,
         outbox: mpsc::UnboundedSender<Message>,
     ) -> Result<Self, LoadError> {
         let disk = storage.shared_disk();
@@ -151,6 +152,7 @@ impl Metadata {
             journal,
             disk,
             data_directory: config.data_dir.clone(),
+            cluster_id: cluster_id.to_owned(),
             compress_snapshots: super::snapshot::compresses(config),
             vote,
             settings: controller_settings,
@@ -309,6 +311,7 @@ fn registration(config: &Config, identity: &Identity) -> BrokerRegistration {
         rack: None,
         // How the last run ended is not looked at yet.
         restart: Restart::Crash,
+        confirms_unsynced: config.sync == SyncPolicy::Interval,
         // A node that is its own metadata has caught up with it.
         fenced: false,
     }

@@ -104,6 +104,11 @@ impl Metadata {
         self.known.load_full()
     }
 
+    /// Nothing happens in the Raft group on this node while this is held.
+    pub(crate) async fn quiet(&self) -> impl Drop + '_ {
+        Quiet(self.council.lock().await)
+    }
+
     /// How far the metadata log has come.
     pub(crate) fn reached(&self) -> Reached {
         Reached {
@@ -244,6 +249,13 @@ impl Metadata {
         self.applied_bytes.store(council.applied_bytes(), Ordering::Relaxed);
         self.applied_index.store(council.applied_index(), Ordering::Release);
     }
+}
+
+/// See [`Metadata::quiet`].
+struct Quiet<'a>(#[allow(dead_code, reason = "held, not read")] tokio::sync::MutexGuard<'a, Council>);
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {}
 }
 
 /// A round of the Raft group that has begun and not ended. Whoever gives up here, by a panic or otherwise, leaves a node that

@@ -121,6 +121,7 @@ impl Metadata {
             endpoints: Vec::new(),
             rack: None,
             restart: Restart::Crash,
+            confirms_unsynced: false,
             fenced: true,
         };
         let decision = self.controller.register_broker(&registration, self.log.len() as i64);

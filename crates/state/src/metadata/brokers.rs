@@ -36,6 +36,9 @@ pub struct BrokerRegistration {
     pub rack: Option<String>,
     /// How its last incarnation ended.
     pub restart: Restart,
+    /// It may have confirmed records of any topic before they were on its disk: what it is told of its own (its file, or configs of this one
+    /// broker) is not what the controller knows of a topic.
+    pub confirms_unsynced: bool,
     /// It begins fenced, and is let in once it has caught up with the metadata. A node that is its own metadata is let in
     /// at once.
     pub fenced: bool,
@@ -159,15 +162,16 @@ impl Controller {
         self.edit_partitions(records, |topic, partition, edit| {
             // Where there is no other copy, what this one has is what there is.
             let is_sole = partition.replicas.len() == 1 && restart != Restart::Damage;
-            edit.restart(id, is_sole || self.keeps_its_end(topic, restart), may_lead);
+            let keeps_its_end = self.keeps_its_end(topic, restart, registration.confirms_unsynced);
+            edit.restart(id, is_sole || keeps_its_end, may_lead);
         });
     }
 
     /// Is everything that the broker ever confirmed of this topic still in its log?
-    fn keeps_its_end(&self, topic: &Topic, restart: Restart) -> bool {
+    fn keeps_its_end(&self, topic: &Topic, restart: Restart, confirms_unsynced: bool) -> bool {
         match restart {
             Restart::Clean => true,
-            Restart::Crash => self.topic_settings(&topic.configs).sync == SyncPolicy::Commit,
+            Restart::Crash => !confirms_unsynced && self.topic_settings(&topic.configs).sync == SyncPolicy::Commit,
             Restart::Damage => false,
         }
     }

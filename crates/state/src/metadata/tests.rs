@@ -17,6 +17,7 @@ fn registration(restart: Restart, fenced: bool) -> BrokerRegistration {
         endpoints: Vec::new(),
         rack: None,
         restart,
+        confirms_unsynced: false,
         fenced,
     }
 }
@@ -68,6 +69,34 @@ fn a_published_image_never_changes() {
     carry_out(&mut controller, decision).remove(0).unwrap();
     assert_eq!(published.to_records(), records);
     assert_eq!(published.partition(topic_id(1), 0).unwrap().leader_epoch, 0);
+}
+
+/// What the controller knows of a topic is not what a broker was told of its own: one that may have confirmed what was only in memory has
+/// lost it when it crashed, and may not lead those who still have it.
+#[test]
+fn who_confirms_before_its_disk_has_it_is_not_certain_after_a_crash() {
+    for (confirms_unsynced, eligible) in [(false, vec![1, 2]), (true, vec![1])] {
+        let mut controller = controller();
+        register(&mut controller, 2, 1);
+        let both = PartitionAssignment { partition: 0, replicas: vec![2, 1] };
+        let configs = vec![("min.insync.replicas".into(), Some("2".into()))];
+        let topic = CreatableTopic { partitions: -1, assignments: vec![both], configs, ..topic("a", 1, 1) };
+        create(&mut controller, topic).unwrap();
+        let epoch = controller.image().broker(1).unwrap().epoch;
+        let decision = controller.fence_broker(1, epoch);
+        carry_out(&mut controller, decision).unwrap();
+        let restarted = BrokerRegistration {
+            id: 2,
+            incarnation_id: [9; 16],
+            confirms_unsynced,
+            ..registration(Restart::Crash, true)
+        };
+        let decision = controller.register_broker(&restarted, 99);
+        carry_out(&mut controller, decision);
+        let mut found = controller.image().partition(topic_id(1), 0).unwrap().eligible_leaders.to_vec();
+        found.sort_unstable();
+        assert_eq!(found, eligible, "confirms before its disk has it: {confirms_unsynced}");
+    }
 }
 
 #[test]

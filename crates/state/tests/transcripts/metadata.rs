@@ -78,6 +78,7 @@ impl Session {
                 () if command.says("damage") => Restart::Damage,
                 () => Restart::Crash,
             },
+            confirms_unsynced: command.says("unsynced"),
             fenced: command.says("fenced"),
         };
         let decision = self.controller.register_broker(&registration, self.log_end);

@@ -113,6 +113,7 @@ impl Cluster {
             ],
             rack: seat.rack.clone(),
             restart: Restart::Crash,
+            confirms_unsynced: false,
             fenced: false,
         };
         // Epochs begin high: a node that registered itself, before it was told of this cluster, is of an earlier one.
