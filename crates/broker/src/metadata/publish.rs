@@ -22,11 +22,12 @@ impl Metadata {
     /// longer knows.
     pub(crate) fn take_lead(&self, node: &Node) -> Result<(), LoadError> {
         let image = self.image();
-        node.storage
-            .retain(|id| id == LogId::METADATA || image.partition(id.topic, id.partition).is_some())?;
         node.replication.on_brokers(node.config.node_id, &image);
         let is_held = |id: &LogId| image.partition(id.topic, id.partition).is_some_and(|partition| partition.replicas.contains(&node.config.node_id));
         node.partitions.ids().iter().filter(|id| !is_held(id)).for_each(|id| remove_partition(node, id.topic, id.partition));
+        // Only now: what has a role here would meet a log that is gone.
+        node.storage
+            .retain(|id| id == LogId::METADATA || image.partition(id.topic, id.partition).is_some())?;
         for topic in image.topics() {
             let settings = Arc::new(topic_settings(node, &image, &topic.configs));
             for (index, partition) in topic.partitions.iter() {
@@ -35,6 +36,9 @@ impl Metadata {
                     // Held already, where a snapshot took the place of what was known: its settings may be others now.
                     node.partitions.partition(id).into_iter().for_each(|held| held.configure(Arc::clone(&settings)));
                     assign(node, &image, id, partition, &settings)?;
+                    if *topic.name == *OFFSETS_TOPIC {
+                        node.coordinator.on_role(id);
+                    }
                 }
             }
         }
@@ -43,10 +47,13 @@ impl Metadata {
 
     /// A snapshot took the place of all that was known.
     pub(super) fn publish_whole(&self, node: &Node, image: Image) {
-        self.image.store(Arc::new(image));
+        let image = Arc::new(image);
+        let before = self.image.swap(Arc::clone(&image));
         if let Err(error) = self.take_lead(node) {
-            node.fail(&error);
+            return node.fail(&error);
         }
+        let gone = before.topics().filter(|topic| image.topic_by_id(topic.id).is_none());
+        gone.for_each(|topic| node.coordinator.on_topic_deleted(topic));
     }
 
     pub(crate) fn publish(&self, node: &Node, image: Image, records: &[Record]) {
