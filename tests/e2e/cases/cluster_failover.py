@@ -105,10 +105,7 @@ def two_of_three_are_dead(cx):
             assert error in refused, f"partition {partition}: error {error}"
         equal(len(stage.flow.acked), before, "records acknowledged by one node of three")
         stage.may_appear.add(b"alone")
-        for node in others:
-            node.launch()
-        for node in others:
-            node.wait_until_ready()
+        cx.cluster.come_back(others)
         stage.flow.progress(what="with all nodes back, records are acknowledged")
         cx.cluster.wait_in_sync(stage.topic)
 

@@ -82,10 +82,7 @@ def offsets_survive_their_coordinator(cx):
     for node in cx.cluster.nodes:
         node.process.kill()
     cx.cluster.kill()
-    for node in cx.cluster.nodes:
-        node.launch()
-    for node in cx.cluster.nodes:
-        node.wait_until_ready()
+    cx.cluster.come_back()
     equal(committed_offset(cx, group, topic), 3, "after all were killed")
     got = consume(cx.consumer(group, **IMPATIENT), topic, 47)
     equal(got[0].offset(), 3)

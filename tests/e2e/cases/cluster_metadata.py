@@ -46,10 +46,7 @@ def nothing_is_decided_without_a_majority(cx):
         equal(created(left, lonely, timeout_s=8), False, f"created by node {left.node_id} alone")
         # What was decided is still told.
         assert cx.cluster.partitions(before, left), f"node {left.node_id} has forgotten {before}"
-        for node in others:
-            node.launch()
-        for node in others:
-            node.wait_until_ready()
+        cx.cluster.come_back(others)
         after = cx.name("after")
         eventually(lambda: created(left, after), "with all nodes back, topics are created")
         known_everywhere(cx, [before, after])
@@ -63,10 +60,7 @@ def all_are_killed_at_once_and_know_what_they_knew(cx):
         for node in cx.cluster.nodes:
             node.process.kill()
         cx.cluster.kill()
-        for node in cx.cluster.nodes:
-            node.launch()
-        for node in cx.cluster.nodes:
-            node.wait_until_ready()
+        cx.cluster.come_back()
     creations.progress("at last")
     known_everywhere(cx, creations.finish())
 

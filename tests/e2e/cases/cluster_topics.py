@@ -68,10 +68,7 @@ def nodes_that_start_one_after_the_other(cx):
     produce_all(cx.producer(), topic, [(None, b"%d" % n) for n in range(30)])
     cluster.stop()
     two, third = cluster.nodes[1:], cluster.nodes[0]
-    for node in two:
-        node.launch()
-    for node in two:
-        node.wait_until_ready()
+    cx.cluster.come_back(two)
     produce_all(cx.producer(), topic, [(None, b"%d" % n) for n in range(30, 60)])
     third.start()
     cluster.wait_for_nodes()

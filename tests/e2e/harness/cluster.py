@@ -106,6 +106,14 @@ class Cluster:
         for node in self.nodes:
             node.kill()
 
+    def come_back(self, nodes=None):
+        """Starts nodes that were killed all at once, as none of them waits for another, and waits until each serves."""
+        nodes = self.nodes if nodes is None else nodes
+        for node in nodes:
+            node.launch()
+        for node in nodes:
+            node.wait_until_ready()
+
     def running(self):
         return [node for node in self.nodes if node.running()]
 
