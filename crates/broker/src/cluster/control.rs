@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chronik_consensus::{Message, Role, Standing};
-use chronik_state::metadata::ProducerIdBlock;
+use chronik_state::metadata::{Image, ProducerIdBlock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::MissedTickBehavior;
@@ -115,18 +115,29 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     let watching = spawn_local(controller::watch_sessions(Rc::clone(&control)));
     let proposing = spawn_local(lifecycle::propose_in_sync(Rc::clone(&control)));
     let balancing = spawn_local(controller::balance(Rc::clone(&control)));
+    let looking = spawn_local(look_for_what_was_missed(Rc::clone(&control)));
     let standing = spawn_local(stand_at_start(Rc::clone(&control)));
     control.attend_all(events, messages, outbox).await;
     // A round of the Raft group that has begun ends first, and no other begins: the tasks that are dropped below may be in one.
     let metadata = &control.node().metadata;
     let _quiet = metadata.quiet().await;
-    for task in [living, watching, proposing, balancing, standing] {
+    for task in [living, watching, proposing, balancing, looking, standing] {
         task.abort();
     }
     serving.abort();
     drop(dealt);
     // A panic in there was told by whoever panicked.
     let _ = running.await;
+}
+
+/// Where the brokers are arrives as an event; this is only a net under it.
+async fn look_for_what_was_missed(control: Rc<Control>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(control.config.discovery_interval_ms)).await;
+        control.update_links();
+        let node = control.node();
+        node.replication.on_brokers(node.config.node_id, &node.metadata.image());
+    }
 }
 
 /// All members come up at about the same time: one of them stands for election at once, so that nobody waits for a time-out.
@@ -316,10 +327,6 @@ impl Control {
     pub(super) fn session_timeout(&self) -> Duration {
         Duration::from_millis(self.config.session_timeout_ms)
     }
-
-    pub(super) fn now(&self) -> Instant {
-        Instant::now()
-    }
 }
 
 async fn answer<Q, A, F: Future<Output = A>>(call: Call<Q, A>, serve: impl FnOnce(Q) -> F) {
@@ -353,8 +360,12 @@ impl Cluster {
         self.has_applied(applied_index);
     }
 
-    /// The brokers that the metadata knows have changed.
-    pub(crate) fn brokers_changed(&self, image: &chronik_state::metadata::Image) {
+    /// More is known; `brokers_changed`: of brokers too.
+    pub(crate) fn on_image(&self, image: &Image, brokers_changed: bool) {
+        self.known.store(Arc::new(image.clone()));
+        if !brokers_changed {
+            return;
+        }
         self.on_brokers(image);
         // Nobody listens on a node that stops.
         let _ = self.events.send(Event::BrokersChanged);

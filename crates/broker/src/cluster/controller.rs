@@ -1,19 +1,17 @@
 //! What the metadata leader does for the other nodes: registers them, hears them, fences who is silent, and decides for them.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chronik_state::ids::{BrokerId, TopicId};
 use chronik_state::metadata::alter_partition::{AlterError, AlterPartitions};
-use chronik_state::metadata::record::{Endpoint, Record};
-use chronik_state::metadata::{BrokerRegistration, ClusterStart, Decision, ElectionType, Image, MetadataError, Restart, SupportedFeature};
+use chronik_state::metadata::{BrokerRegistration, ClusterStart, Decision, Image, MetadataError, Restart, SupportedFeature};
 use chronik_state::partition::leader::Proposal;
 use tracing::{info, warn};
 
 use super::control::Control;
-use super::founding::introduction;
+use super::founding::{endpoints, introduction};
 use super::messages::*;
-use super::{RAFT_ENDPOINT, WAL_ENDPOINT, rpc_timeout};
 use crate::dispatch::{self, Connection, Reply};
 use crate::metadata::SubmitError;
 
@@ -21,8 +19,6 @@ use crate::metadata::SubmitError;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked for partitions that another leads than is meant to.
 const BALANCE_EVERY: Duration = Duration::from_secs(300);
-/// When a record counts as acknowledged; on a single broker it is not what the controller knows of a topic.
-const SYNC_CONFIG: &str = "chronik.sync";
 /// How long an answer waits until every broker that is let in sees what was changed.
 const SEEN_WITHIN: Duration = Duration::from_millis(1000);
 
@@ -30,7 +26,7 @@ const SEEN_WITHIN: Duration = Duration::from_millis(1000);
 pub(super) async fn introduce(control: &Control, request: IntroduceRequest) -> IntroduceResponse {
     let node = control.node();
     let asker = request.from.unwrap_or_default();
-    let image = node.metadata.known_image();
+    let image = control.cluster().known();
     let knows_you = image.broker(asker.node_id).is_some_and(|broker| broker.directory_id[..] == asker.directory_id[..]);
     IntroduceResponse {
         version: VERSION,
@@ -48,7 +44,7 @@ pub(super) async fn register(control: &Control, request: RegisterRequest) -> Reg
     if request.cluster_id != node.cluster_id {
         return refuse(Refusal::OtherCluster);
     }
-    let (id, now, timeout) = (registration.id, control.now(), control.session_timeout());
+    let (id, now, timeout) = (registration.id, Instant::now(), control.session_timeout());
     let is_duplicate = |image: &Image| {
         let Some(known) = image.broker(id) else { return false };
         // A directory belongs to one process at a time: the same directory in another process is a restart.
@@ -56,31 +52,18 @@ pub(super) async fn register(control: &Control, request: RegisterRequest) -> Reg
             && known.directory_id != registration.directory_id
             && control.cluster().sessions.lock().is_alive(id, known.epoch, timeout, now)
     };
-    let stopped_epoch = request.stopped_epoch;
     let start = ClusterStart { cluster_id: node.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
     let decided = node.metadata.submit_at(&control.reactor, |controller, offset| {
         if is_duplicate(controller.image()) {
             return Decision { records: Vec::new(), reply: Err(Refusal::Duplicate) };
         }
-        let started = controller.start_cluster(&start);
-        if started.reply.is_err() {
-            return Decision { records: Vec::new(), reply: Err(Refusal::OtherCluster) };
-        }
-        let mut registration = registration.clone();
-        // Of the process that the cluster knew, not of one before it that was stopped and whose data was put back.
-        let known = controller.image().broker(id).map(|broker| broker.epoch);
-        if registration.restart == Restart::Crash && stopped_epoch.is_some() && stopped_epoch == known {
-            registration.restart = Restart::Clean;
-        }
-        registration.confirms_unsynced |= controller.image().broker_configs(&id.to_string()).contains_key(SYNC_CONFIG);
-        let registered = controller.register_broker(&registration, offset);
-        let records: Vec<Record> = started.records.into_iter().chain(registered.records).collect();
-        Decision { records, reply: Ok(registered.reply) }
+        let admitted = controller.admit_broker(&start, &registration, request.stopped_epoch, offset);
+        Decision { records: admitted.records, reply: admitted.reply.map_err(|_| Refusal::OtherCluster) }
     });
     match decided.await {
         Ok(Ok(broker_epoch)) => {
             info!(node = id, broker_epoch, "broker registered");
-            control.cluster().sessions.lock().heard(id, broker_epoch, 0, control.now());
+            control.cluster().sessions.lock().heard(id, broker_epoch, 0, Instant::now());
             RegisterResponse { refusal: Refusal::None.into(), broker_epoch }
         }
         Ok(Err(refusal)) => refuse(refusal),
@@ -90,23 +73,14 @@ pub(super) async fn register(control: &Control, request: RegisterRequest) -> Reg
 
 fn registration(request: &RegisterRequest) -> Option<BrokerRegistration> {
     let from = request.from.as_ref()?;
-    let endpoint = |name: &str, address: &Option<Address>| {
-        let address = address.as_ref()?;
-        let port = u16::try_from(address.port).ok()?;
-        Some(Endpoint { name: name.to_owned(), host: address.host.clone(), port, security_protocol: 0 })
-    };
-    let restart = if request.keeps_its_disk { Restart::Crash } else { Restart::Damage };
     Some(BrokerRegistration {
         id: from.node_id,
         incarnation_id: request.incarnation_id.as_slice().try_into().ok()?,
         directory_id: from.directory_id.as_slice().try_into().ok()?,
-        endpoints: vec![
-            endpoint("PLAINTEXT", &from.kafka)?,
-            endpoint(WAL_ENDPOINT, &from.wal)?,
-            endpoint(RAFT_ENDPOINT, &from.raft)?,
-        ],
+        endpoints: endpoints(from)?,
         rack: request.rack.clone(),
-        restart,
+        // A node whose disk is damaged does not come so far.
+        restart: Restart::Crash,
         confirms_unsynced: !request.syncs_first,
         fenced: true,
     })
@@ -120,11 +94,11 @@ pub(super) async fn heartbeat(control: &Control, request: HeartbeatRequest) -> H
         return refuse(Refusal::NotController);
     }
     let node = control.node();
-    let image = node.metadata.known_image();
+    let image = control.cluster().known();
     let Some(broker) = image.broker(id).filter(|broker| broker.epoch == epoch).cloned() else {
         return refuse(Refusal::StaleBrokerEpoch);
     };
-    control.cluster().sessions.lock().heard(id, epoch, request.applied_index, control.now());
+    control.cluster().sessions.lock().heard(id, epoch, request.applied_index, Instant::now());
     control.cluster().heard.notify_waiters();
     let metadata = &node.metadata;
     let done = if request.shuts_down && !broker.shutting_down {
@@ -140,8 +114,8 @@ pub(super) async fn heartbeat(control: &Control, request: HeartbeatRequest) -> H
         Err(error) => refuse(refusal(&error)),
         Ok(Err(_)) => refuse(Refusal::StaleBrokerEpoch),
         Ok(Ok(())) => {
-            let image = metadata.known_image();
-            let may_stop = request.shuts_down && leads_nothing(&image, id);
+            let image = control.cluster().known();
+            let may_stop = request.shuts_down && metadata.may_stop(id).await;
             let fenced = image.broker(id).is_none_or(|broker| broker.fenced);
             HeartbeatResponse { refusal: Refusal::None.into(), fenced, may_stop }
         }
@@ -153,27 +127,19 @@ fn knows_itself(applied_index: u64, broker_epoch: i64) -> bool {
     crate::metadata::offset_of(applied_index) >= broker_epoch
 }
 
-/// Where another could lead, another does; what has no other replica cannot be handed over.
-fn leads_nothing(image: &Image, id: BrokerId) -> bool {
-    let has_successor = |partition: &chronik_state::metadata::Partition| {
-        partition.in_sync.iter().any(|other| *other != id && image.is_active(*other))
-    };
-    image.topics().all(|topic| topic.partitions.iter().all(|(_, partition)| partition.leader != id || !has_successor(partition)))
-}
-
 /// Fences brokers that have been silent for too long.
 pub(super) async fn watch_sessions(control: Rc<Control>) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let before = control.now();
+        let before = Instant::now();
         looks.tick().await;
         if !control.cluster().leads() {
             continue;
         }
-        let now = control.now();
+        let now = Instant::now();
         let own = control.node().config.node_id;
-        let image = control.node().metadata.known_image();
+        let image = control.cluster().known();
         let silent = {
             let mut sessions = control.cluster().sessions.lock();
             if now.duration_since(before) > 5 * LOOK_EVERY {
@@ -189,8 +155,7 @@ pub(super) async fn watch_sessions(control: Rc<Control>) {
     }
 }
 
-/// Gives leaderships back to the replicas that were meant to have them, every now and then: after a restart others lead in
-/// their place (Kafka's `auto.leader.rebalance.enable`).
+/// Gives leaderships back to the replicas that were meant to have them, every now and then.
 pub(super) async fn balance(control: Rc<Control>) {
     let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + BALANCE_EVERY, BALANCE_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -199,39 +164,18 @@ pub(super) async fn balance(control: Rc<Control>) {
         if !control.cluster().leads() {
             continue;
         }
-        let partitions = misplaced(&control.node().metadata.known_image());
-        if partitions.is_empty() {
-            continue;
-        }
-        info!(partitions = partitions.len(), "preferred replicas lead again");
-        let metadata = &control.node().metadata;
-        let elected = metadata
-            .submit(&control.reactor, |controller| controller.elect_leaders(ElectionType::Preferred, &partitions))
-            .await;
-        if let Err(error) = elected {
+        match control.node().metadata.submit(&control.reactor, |controller| controller.rebalance_leaders()).await {
+            Ok(0) => {}
+            Ok(partitions) => info!(partitions, "preferred replicas lead again"),
             // Tried again at the next look.
-            warn!("preferred replicas not elected: {error}");
+            Err(error) => warn!("preferred replicas not elected: {error}"),
         }
     }
-}
-
-/// Partitions that another leads although the preferred replica could.
-fn misplaced(image: &Image) -> Vec<(String, i32)> {
-    let mut misplaced = Vec::new();
-    for topic in image.topics() {
-        for (index, partition) in topic.partitions.iter() {
-            let preferred = partition.replicas.first().copied().filter(|id| *id != partition.leader);
-            if preferred.is_some_and(|id| partition.in_sync.contains(&id) && image.is_active(id)) {
-                misplaced.push((topic.name.to_string(), *index));
-            }
-        }
-    }
-    misplaced
 }
 
 /// The process behind a broker is gone for certain: nobody listens where it did.
 pub(super) async fn process_ended(control: &Control, id: BrokerId) {
-    let image = control.node().metadata.known_image();
+    let image = control.cluster().known();
     let Some(broker) = image.broker(id).filter(|broker| !broker.fenced) else { return };
     warn!(node = id, "broker has ended: fenced");
     fence(control, id, broker.epoch).await;
@@ -316,6 +260,8 @@ pub(super) async fn forwarded(control: &Control, request: ForwardRequest) -> For
     // Served by whoever leads: it is not passed on twice.
     match dispatch::serve_here(&control.reactor, &mut connection, request.frame).await {
         Ok(Reply::Bytes(frame)) => {
+            // As for a client of this node's own: who is answered may ask any broker.
+            until_seen(control.node(), control.cluster()).await;
             let applied_index = control.node().metadata.applied_index();
             ForwardResponse { refusal: Refusal::None.into(), frame, applied_index }
         }
@@ -332,7 +278,7 @@ pub(crate) async fn until_seen(node: &crate::node::Node, cluster: &super::Cluste
             let mut heard = std::pin::pin!(heard);
             // Before looking: a heartbeat in between must not be missed.
             heard.as_mut().enable();
-            if cluster.sessions.lock().all_applied(&node.metadata.known_image(), node.config.node_id, index) {
+            if cluster.sessions.lock().all_applied(&cluster.known(), node.config.node_id, index) {
                 return;
             }
             heard.await;
@@ -344,12 +290,7 @@ pub(crate) async fn until_seen(node: &crate::node::Node, cluster: &super::Cluste
 
 fn refusal(error: &SubmitError) -> Refusal {
     match error {
-        SubmitError::NotController { .. } | SubmitError::Lost => Refusal::NotController,
+        SubmitError::NotController | SubmitError::Lost => Refusal::NotController,
         SubmitError::Busy(_) | SubmitError::TimedOut | SubmitError::NodeStops => Refusal::NotCommitted,
     }
-}
-
-/// As long as anything between nodes may take.
-pub(super) fn patience(control: &Control) -> Duration {
-    rpc_timeout(&control.config)
 }

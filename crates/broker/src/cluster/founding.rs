@@ -24,7 +24,8 @@ use tracing::{info, warn};
 use super::links::{client, endpoint};
 use super::messages::*;
 use super::service::{self, Peer};
-use super::{Member, RAFT_ENDPOINT, WAL_ENDPOINT};
+use super::{Member, RAFT_ENDPOINT};
+use crate::replication::ENDPOINT as WAL_ENDPOINT;
 use crate::config::{ClusterConfig, Config, HostPort};
 use crate::metadata::{directory_id, has_founded, raft_id, write_founding};
 use crate::node::format_id;
@@ -225,19 +226,25 @@ fn members(introduced: &[IntroduceResponse]) -> BTreeMap<u64, Member> {
     introductions(introduced).filter_map(member).collect()
 }
 
+/// Where a node is, as the metadata has it; nothing if it did not say so.
+pub(super) fn endpoints(node: &Introduction) -> Option<Vec<Endpoint>> {
+    let named = [("PLAINTEXT", &node.kafka), (WAL_ENDPOINT, &node.wal), (RAFT_ENDPOINT, &node.raft)];
+    let endpoint = |(name, address): (&str, &Option<Address>)| {
+        let address = address.as_ref()?;
+        let port = u16::try_from(address.port).ok()?;
+        Some(Endpoint { name: name.to_owned(), host: address.host.clone(), port, security_protocol: 0 })
+    };
+    named.into_iter().map(endpoint).collect()
+}
+
 /// A broker that has not registered yet: where it will be.
 fn broker(node: &Introduction, directory_id: [u8; 16]) -> BrokerRecord {
-    let endpoint = |name: &str, address: &Option<Address>| {
-        let address = address.as_ref()?;
-        Some(Endpoint { name: name.to_owned(), host: address.host.clone(), port: u16::try_from(address.port).ok()?, security_protocol: 0 })
-    };
-    let endpoints = [("PLAINTEXT", &node.kafka), (WAL_ENDPOINT, &node.wal), (RAFT_ENDPOINT, &node.raft)];
     BrokerRecord {
         id: node.node_id,
         incarnation_id: [0; 16],
         epoch: -1,
         directory_id,
-        endpoints: endpoints.iter().filter_map(|(name, address)| endpoint(name, address)).collect(),
+        endpoints: endpoints(node).unwrap_or_default(),
         rack: None,
         fenced: true,
         shutting_down: false,

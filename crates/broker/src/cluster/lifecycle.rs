@@ -12,7 +12,7 @@ use tonic::{Response, Status};
 use tracing::{info, warn};
 
 use super::control::{Control, Leader};
-use super::controller;
+use super::{controller, rpc_timeout};
 use super::founding::introduction;
 use super::messages::*;
 use crate::config::SyncPolicy;
@@ -53,7 +53,6 @@ async fn register(control: &Control) {
         from: Some(introduction(&node.config, control.cluster().directory_id)),
         incarnation_id: control.cluster().incarnation_id.to_vec(),
         rack: control.config.rack.clone(),
-        keeps_its_disk: true,
         stopped_epoch: control.cluster().stopped_epoch,
         cluster_id: node.cluster_id.clone(),
         syncs_first: node.config.sync == SyncPolicy::Commit,
@@ -206,7 +205,7 @@ pub(super) async fn forward(control: &Control, request: ForwardRequest) -> Optio
 /// A block of producer ids, as soon as somebody who leads gives one.
 pub(super) async fn allocate_producer_ids(control: &Control) -> Option<ProducerIdBlock> {
     let node = control.node();
-    let deadline = Instant::now() + controller::patience(control);
+    let deadline = Instant::now() + rpc_timeout(&control.config);
     while Instant::now() < deadline {
         let request = AllocateProducerIdsRequest {
             version: VERSION,

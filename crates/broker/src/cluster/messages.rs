@@ -98,16 +98,13 @@ pub(crate) struct RegisterRequest {
     pub(crate) incarnation_id: Vec<u8>,
     #[prost(string, optional, tag = "4")]
     pub(crate) rack: Option<String>,
-    /// Everything that it ever confirmed to be on its disk is still there.
-    #[prost(bool, tag = "5")]
-    pub(crate) keeps_its_disk: bool,
     /// The broker epoch of the process before, if that was stopped in good order: all that it wrote is there.
-    #[prost(int64, optional, tag = "6")]
+    #[prost(int64, optional, tag = "5")]
     pub(crate) stopped_epoch: Option<i64>,
-    #[prost(string, tag = "7")]
+    #[prost(string, tag = "6")]
     pub(crate) cluster_id: String,
     /// What its own configuration says of when a record counts as acknowledged (`[storage] sync`): true for after it is on disk.
-    #[prost(bool, tag = "8")]
+    #[prost(bool, tag = "7")]
     pub(crate) syncs_first: bool,
 }
 

@@ -20,8 +20,9 @@ mod sessions;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chronik_consensus::Message;
 use chronik_state::ids::BrokerId;
@@ -34,8 +35,7 @@ use crate::metadata::raft_id;
 use messages::ForwardResponse;
 use sessions::Sessions;
 
-/// Names of a broker's listeners in the metadata.
-pub(crate) const WAL_ENDPOINT: &str = "WAL";
+/// The name of a broker's listener for the Raft group, in the metadata.
 pub(crate) const RAFT_ENDPOINT: &str = "RAFT";
 
 /// What the node's threads share of its cluster.
@@ -55,6 +55,8 @@ pub(crate) struct Cluster {
     inbox: Mutex<Option<Inbox>>,
     /// Where the others are, by their ids in the Raft group.
     members: RwLock<BTreeMap<u64, Member>>,
+    /// All that is committed and applied, also before this node shows it to anyone: what it decides for others upon.
+    known: ArcSwap<Image>,
     /// Who leads the metadata, as far as this node knows: an id in the Raft group.
     leader: watch::Sender<Option<u64>>,
     /// True once the node is registered and knows what the cluster knows.
@@ -106,6 +108,7 @@ impl Cluster {
             events,
             inbox: Mutex::new(Some(Inbox { events: receiver, outbox, listener })),
             members: RwLock::new(members),
+            known: ArcSwap::default(),
             leader: watch::Sender::new(None),
             joined: watch::Sender::new(false),
             sessions: Mutex::default(),
@@ -132,6 +135,11 @@ impl Cluster {
         if !members.is_empty() {
             *self.members.write() = members;
         }
+    }
+
+    /// All that is committed and applied, also before this node shows it to anyone: what it decides for others upon.
+    pub(crate) fn known(&self) -> Arc<Image> {
+        self.known.load_full()
     }
 
     /// The node's number of a member.

@@ -105,7 +105,7 @@ impl From<NoProducerId> for Failure {
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let code = match &error {
-            SubmitError::NotController { .. } => ErrorCode::NotController,
+            SubmitError::NotController => ErrorCode::NotController,
             // Retriable.
             SubmitError::Busy(_) => ErrorCode::RequestTimedOut,
             // The client finds out by asking again.

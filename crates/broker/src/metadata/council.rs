@@ -150,13 +150,12 @@ impl Council {
     /// Everything decided so far, if it is this node's to decide.
     ///
     /// # Errors
-    /// [`SubmitError::NotController`], with the member that is, as far as that is known.
+    /// [`SubmitError::NotController`]
     pub(crate) fn decider(&self) -> Result<&Controller, SubmitError> {
         match self.leads {
             Some(leads) if self.applied_index >= leads.from_index => Ok(&self.controller),
-            // Leader since a moment ago: what came before is being applied.
-            Some(_) => Err(SubmitError::NotController { leader: None }),
-            None => Err(SubmitError::NotController { leader: self.member.standing().leader }),
+            // Perhaps leader since a moment ago: what came before is being applied.
+            _ => Err(SubmitError::NotController),
         }
     }
 
@@ -191,9 +190,7 @@ impl Council {
     /// Why it was not taken.
     pub(crate) fn step(&mut self, message: Message) -> Result<(), String> {
         if let Some(snapshot) = &message.snapshot {
-            let records = decision::decode(&snapshot.data).map_err(|error| error.to_string())?;
-            let mut image = Image::default();
-            records.iter().for_each(|record| image.apply(record));
+            let image = decision::image(&snapshot.data).map_err(|error| error.to_string())?;
             self.check_own(&image).map_err(|error| error.to_string())?;
         }
         self.member.step(message).map_err(|error| error.to_string())
@@ -203,7 +200,7 @@ impl Council {
     /// committed and applied, false if something else was committed in their place.
     pub(super) fn propose(&mut self, records: &[Record]) -> Result<oneshot::Receiver<bool>, SubmitError> {
         let (index, term) = self.member.propose(decision::encode(records).into()).map_err(|error| match error {
-            NotTaken::NotLeader => SubmitError::NotController { leader: self.member.standing().leader },
+            NotTaken::NotLeader => SubmitError::NotController,
             other => SubmitError::Busy(other.to_string()),
         })?;
         for record in records {
@@ -277,10 +274,8 @@ impl Council {
 
     /// The snapshot is on disk before the entries that it replaces are gone.
     fn install(&mut self, snapshot: &SavedSnapshot, publish: &mut impl FnMut(Applied)) -> Result<(), CouncilError> {
-        let records = decision::decode(&snapshot.data)
+        let image = decision::image(&snapshot.data)
             .map_err(|source| CouncilError::Entry { index: snapshot.index, source })?;
-        let mut image = Image::default();
-        records.iter().for_each(|record| image.apply(record));
         self.check_own(&image)?;
         super::snapshot::write(self.disk.as_ref(), &self.data_directory, snapshot, self.compress_snapshots)?;
         self.journal.begin_behind(snapshot.index)?;

@@ -1,5 +1,6 @@
 //! Several metadata records as bytes: what one decision came to, and what a snapshot holds.
 
+use chronik_state::metadata::Image;
 use chronik_state::metadata::record::Record;
 
 use super::codec::{self, CodecError};
@@ -30,6 +31,13 @@ pub(super) fn decode(mut payload: &[u8]) -> Result<Vec<Record>, CodecError> {
         true => Ok(records),
         false => Err(CodecError::Malformed("there are bytes behind the last record".to_owned())),
     }
+}
+
+/// What a snapshot's records come to.
+pub(super) fn image(payload: &[u8]) -> Result<Image, CodecError> {
+    let mut image = Image::default();
+    decode(payload)?.iter().for_each(|record| image.apply(record));
+    Ok(image)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const MEMBERSHIP: u8 = 2;
 /// Entries in one batch: keeps a batch far below what a log takes.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes of the log that are read at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 4 << 20;
 
 /// See the module.
 pub(crate) struct Journal {
@@ -60,29 +60,12 @@ impl Journal {
     /// Every entry from `first` on.
     pub(crate) fn read(&self, first: u64, now_ms: TimestampMs) -> Result<Vec<Entry>, LoadError> {
         let mut entries = Vec::new();
-        let mut offset = offset_of(first).max(0);
-        let end_offset = self.log.log_end_offset();
-        while offset < end_offset {
-            let request = ReadRequest { offset, max_bytes: READ_BYTES, end_offset, at_least_one: true, now_ms };
-            let bytes = self.log.read(request)?.to_vec()?;
-            let before = offset;
-            for batch in batch::batches(&bytes) {
-                let unreadable = |error: &dyn std::fmt::Display| LoadError::Batch { offset, reason: error.to_string() };
-                let batch = batch.map_err(|error| unreadable(&error))?;
-                for record in records::read(&batch) {
-                    let record = record.map_err(|error| unreadable(&error))?;
-                    if record.offset >= offset {
-                        let payload = decode(record.value.unwrap_or_default())
-                            .ok_or_else(|| unreadable(&"it is not of a kind that this program knows"))?;
-                        entries.push(Entry { index: index_at(record.offset), term: batch.leader_epoch() as u64, payload });
-                    }
-                }
-                offset = batch.last_offset() + 1;
-            }
-            if offset == before {
-                return Err(LoadError::Batch { offset, reason: "the log gives nothing though it goes on".to_owned() });
-            }
-        }
+        each_record(&self.log, offset_of(first).max(0), now_ms, |offset, epoch, value| {
+            let unknown = || LoadError::Batch { offset, reason: "it is not of a kind that this program knows".to_owned() };
+            let payload = decode(value).ok_or_else(unknown)?;
+            entries.push(Entry { index: index_at(offset), term: epoch as u64, payload });
+            Ok(())
+        })?;
         Ok(entries)
     }
 
@@ -146,6 +129,37 @@ impl Journal {
     pub(crate) fn begin_behind(&self, index: u64) -> Result<(), JournalError> {
         Ok(self.log.reset_to(offset_of(index) + 1)?)
     }
+}
+
+/// Visits every record of the metadata log from `from` on: its offset, the leader epoch of its batch, its value.
+pub(super) fn each_record(
+    log: &PartitionLog,
+    from: Offset,
+    now_ms: TimestampMs,
+    mut visit: impl FnMut(Offset, LeaderEpoch, &[u8]) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    let mut offset = from.max(log.log_start_offset());
+    let end_offset = log.log_end_offset();
+    while offset < end_offset {
+        let request = ReadRequest { offset, max_bytes: READ_BYTES, end_offset, at_least_one: true, now_ms };
+        let bytes = log.read(request)?.to_vec()?;
+        let before = offset;
+        for batch in batch::batches(&bytes) {
+            let unreadable = |error: &dyn std::fmt::Display| LoadError::Batch { offset, reason: error.to_string() };
+            let batch = batch.map_err(|error| unreadable(&error))?;
+            for record in records::read(&batch) {
+                let record = record.map_err(|error| unreadable(&error))?;
+                if record.offset >= from {
+                    visit(record.offset, batch.leader_epoch(), record.value.unwrap_or_default())?;
+                }
+            }
+            offset = batch.last_offset() + 1;
+        }
+        if offset == before {
+            return Err(LoadError::Batch { offset, reason: "the log gives nothing though it goes on".to_owned() });
+        }
+    }
+    Ok(())
 }
 
 /// Where an entry lies.

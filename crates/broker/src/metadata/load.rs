@@ -11,9 +11,9 @@ use bytes::Bytes;
 use chronik_consensus::{BadState, HardState, Member, Membership, Message, Saved, SavedSnapshot, Settings as MemberSettings};
 use chronik_log::snapshot::{self as snapshot_file, Snapshot, SnapshotError};
 use chronik_log::vote::{self, Vote, VoteError};
-use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, ReadRequest, Storage, UpkeepError, batch, records};
+use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, Storage, UpkeepError};
 use chronik_state::ids::{LogId, Offset};
-use chronik_state::metadata::record::{Endpoint, Record};
+use chronik_state::metadata::record::Endpoint;
 use chronik_state::metadata::{
     BrokerRegistration, ClusterStart, ControllerSettings, Image, MetadataError, Restart, SupportedFeature,
 };
@@ -22,15 +22,12 @@ use tokio::sync::mpsc;
 
 use super::codec::CodecError;
 use super::council::{Council, CouncilError, Seat};
-use super::journal::{Journal, JournalError, index_at, offset_of};
+use super::journal::{Journal, JournalError, each_record, index_at, offset_of};
 use super::snapshot::Snapshots;
 use super::{Metadata, codec, decision};
 use crate::config::{Advertise, Config, SyncPolicy};
 use crate::node::{now_ms, random_id};
 use crate::settings::Settings;
-
-/// Bytes of the metadata log that are read at a time.
-const READ_BYTES: usize = 4 << 20;
 
 /// Why the metadata could not be had.
 #[derive(Debug, Error)]
@@ -132,7 +129,8 @@ impl Metadata {
         let journal = Journal::new(Arc::clone(&log));
         cut_to_fit(&journal, &snapshot, alone)?;
         let entries = journal.read(snapshot.index + 1, now_ms())?;
-        let image = image_of(&snapshot)?;
+        let image = decision::image(&snapshot.data)
+            .map_err(|source| LoadError::Record { offset: offset_of(snapshot.index), source })?;
         let snapshot_index = snapshot.index;
         let mut member_settings = MemberSettings::new(own_id, 10, 1, 0);
         if let Some(cluster) = &config.cluster {
@@ -168,11 +166,9 @@ impl Metadata {
             (cluster.snapshot_min_interval_entries, cluster.snapshot_max_log_bytes)
         });
         let commit_timeout = config.cluster.as_ref().map_or(5000, |cluster| cluster.rpc_timeout_ms);
-        let applied = council.applied().clone();
         Ok(Metadata {
             // Before the node has caught up, what it knows may be old: nobody is to see it.
-            image: ArcSwap::from_pointee(if alone { applied.clone() } else { Image::default() }),
-            known: ArcSwap::from_pointee(applied),
+            image: ArcSwap::from_pointee(if alone { council.applied().clone() } else { Image::default() }),
             log,
             term: AtomicU64::new(council.standing().term),
             applied_index: AtomicU64::new(council.applied_index()),
@@ -196,18 +192,15 @@ fn lead_alone(council: &mut Council, storage: &Storage, config: &Config, identit
     council.member.campaign();
     settle_alone(council, storage)?;
     let offset = offset_of(council.next_index());
-    let mut controller = council.decider().map_err(|error| LoadError::Alone(error.to_string()))?.clone();
+    let controller = council.decider().map_err(|error| LoadError::Alone(error.to_string()))?;
     let start = ClusterStart { cluster_id: identity.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
-    let decision = controller.start_cluster(&start);
-    decision.reply?;
-    let mut records = decision.records;
-    records.iter().for_each(|record| controller.apply(record));
-    let registered = controller.register_broker(&registration(config, identity), offset);
-    records.extend(registered.records);
-    council.propose(&records).map_err(|error| LoadError::Alone(error.to_string()))?;
+    // How the last run ended makes no difference to the only replica there is.
+    let admitted = controller.admit_broker(&start, &registration(config, identity), None, offset);
+    let broker_epoch = admitted.reply?;
+    council.propose(&admitted.records).map_err(|error| LoadError::Alone(error.to_string()))?;
     settle_alone(council, storage)?;
     council.forget_entries();
-    Ok(registered.reply)
+    Ok(broker_epoch)
 }
 
 /// Nobody else writes yet, so nothing has to be waited for.
@@ -228,15 +221,16 @@ fn found_alone(log: &Arc<PartitionLog>, older: Option<Snapshot>, own_id: u64) ->
     let mut end_offset = 0;
     if let Some(snapshot) = older {
         end_offset = snapshot.end_offset;
-        let records = decision::decode(&snapshot.payload)
-            .map_err(|source| LoadError::Record { offset: end_offset, source })?;
-        records.iter().for_each(|record| image.apply(record));
+        image = decision::image(&snapshot.payload).map_err(|source| LoadError::Record { offset: end_offset, source })?;
     }
     check_whole(log, end_offset)?;
     if log.log_end_offset() == 0 {
         return Ok(SavedSnapshot::founding(membership, Bytes::new()));
     }
-    replay(log, end_offset, |record| image.apply(record))?;
+    each_record(log, end_offset, now_ms(), |offset, _, value| {
+        image.apply(&codec::decode(value).map_err(|source| LoadError::Record { offset, source })?);
+        Ok(())
+    })?;
     log.note_high_watermark(log.log_end_offset());
     Ok(SavedSnapshot {
         index: index_at(log.log_end_offset() - 1),
@@ -244,14 +238,6 @@ fn found_alone(log: &Arc<PartitionLog>, older: Option<Snapshot>, own_id: u64) ->
         membership,
         data: decision::encode(&image.to_records()).into(),
     })
-}
-
-fn image_of(snapshot: &SavedSnapshot) -> Result<Image, LoadError> {
-    let records = decision::decode(&snapshot.data)
-        .map_err(|source| LoadError::Record { offset: offset_of(snapshot.index), source })?;
-    let mut image = Image::default();
-    records.iter().for_each(|record| image.apply(record));
-    Ok(image)
 }
 
 /// The log goes on where the snapshot ends. Nothing must be missing in between.
@@ -309,7 +295,6 @@ fn registration(config: &Config, identity: &Identity) -> BrokerRegistration {
         directory_id: directory_id(&identity.directory_id),
         endpoints: vec![Endpoint { name: "PLAINTEXT".to_owned(), host, port, security_protocol: 0 }],
         rack: None,
-        // How the last run ended is not looked at yet.
         restart: Restart::Crash,
         confirms_unsynced: config.sync == SyncPolicy::Interval,
         // A node that is its own metadata has caught up with it.
@@ -326,33 +311,6 @@ pub(crate) fn directory_id(text: &str) -> [u8; 16] {
     })
 }
 
-/// Applies every record of the metadata log from `from` on.
-fn replay(log: &Arc<PartitionLog>, from: Offset, mut apply: impl FnMut(&Record)) -> Result<(), LoadError> {
-    let mut offset = from.max(log.log_start_offset());
-    let end_offset = log.log_end_offset();
-    while offset < end_offset {
-        let request = ReadRequest { offset, max_bytes: READ_BYTES, end_offset, at_least_one: true, now_ms: now_ms() };
-        let bytes = log.read(request)?.to_vec()?;
-        let before = offset;
-        for batch in batch::batches(&bytes) {
-            let batch = batch.map_err(|error| LoadError::Batch { offset, reason: error.to_string() })?;
-            for record in records::read(&batch) {
-                let record = record.map_err(|error| LoadError::Batch { offset, reason: error.to_string() })?;
-                if record.offset >= from {
-                    let value = record.value.unwrap_or_default();
-                    let record = codec::decode(value).map_err(|source| LoadError::Record { offset: record.offset, source })?;
-                    apply(&record);
-                }
-            }
-            offset = batch.last_offset() + 1;
-        }
-        if offset == before {
-            return Err(LoadError::Batch { offset, reason: "the log gives nothing though it goes on".to_owned() });
-        }
-    }
-    Ok(())
-}
-
 /// Nothing of the metadata log is deleted by age or size; snapshots move its start.
 fn log_config() -> LogConfig {
     LogConfig { segment_bytes: 64 << 20, retention_ms: -1, retention_bytes: -1, delete: false, ..LogConfig::default() }
@@ -367,7 +325,7 @@ mod tests {
     use chronik_log::records::BatchBuilder;
     use chronik_log::{Append, StorageOptions, SyncClass};
     use chronik_state::ids::TopicId;
-    use chronik_state::metadata::record::TopicRecord;
+    use chronik_state::metadata::record::{Record, TopicRecord};
     use crate::node::Node;
     use crate::start::{self, StartError};
 

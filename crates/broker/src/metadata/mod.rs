@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chronik_log::PartitionLog;
-use chronik_state::ids::{LeaderEpoch, Offset};
+use chronik_state::ids::{BrokerId, LeaderEpoch, Offset};
 use chronik_state::metadata::record::Record;
 use chronik_state::metadata::{Controller, Decision, Image};
 use thiserror::Error;
+use tokio::sync::MutexGuard;
 
 use council::{Applied, Change, Council, CouncilError};
 pub use load::LoadError;
@@ -39,8 +40,6 @@ use crate::node::Node;
 /// The node's view of the cluster's metadata.
 pub(crate) struct Metadata {
     image: ArcSwap<Image>,
-    /// The same on a node that is alone; else also before the node shows it.
-    known: ArcSwap<Image>,
     log: Arc<PartitionLog>,
     /// Copies of what the council says, for those who do not wait for it.
     term: AtomicU64,
@@ -75,7 +74,7 @@ pub(crate) struct Reached {
 #[derive(Debug, Error)]
 pub(crate) enum SubmitError {
     #[error("this node does not lead the metadata")]
-    NotController { leader: Option<u64> },
+    NotController,
     #[error("the metadata takes nothing at the moment: {0}")]
     Busy(String),
     #[error("another node leads the metadata by now; whether the change was made is seen in the metadata")]
@@ -95,18 +94,17 @@ impl Metadata {
     /// At a start, before anything runs: where the brokers are that this node knows of.
     pub(crate) fn introduce_brokers(&self, cluster: &Cluster) {
         let council = self.council.try_lock().expect("nothing runs yet");
-        cluster.brokers_changed(council.applied());
-    }
-
-    /// All that is committed and applied, also before this node shows it to anyone: what one of several nodes decides for others
-    /// upon.
-    pub(crate) fn known_image(&self) -> Arc<Image> {
-        self.known.load_full()
+        cluster.on_image(council.applied(), true);
     }
 
     /// Nothing happens in the Raft group on this node while this is held.
-    pub(crate) async fn quiet(&self) -> impl Drop + '_ {
-        Quiet(self.council.lock().await)
+    pub(crate) async fn quiet(&self) -> MutexGuard<'_, Council> {
+        self.council.lock().await
+    }
+
+    /// See [`Controller::may_stop`].
+    pub(crate) async fn may_stop(&self, broker: BrokerId) -> bool {
+        self.council.lock().await.decider().is_ok_and(|controller| controller.may_stop(broker))
     }
 
     /// How far the metadata log has come.
@@ -214,15 +212,12 @@ impl Metadata {
     fn take_in(&self, node: &Node, applied: Applied) {
         let Applied { image, change } = applied;
         if let Some(cluster) = &node.cluster {
-            self.known.store(Arc::new(image.clone()));
             let has_brokers = |record: &Record| matches!(record, Record::Broker(_));
             let is_changed = match &change {
                 Change::Records(records) => records.iter().any(has_brokers),
                 Change::Whole => true,
             };
-            if is_changed {
-                cluster.brokers_changed(&image);
-            }
+            cluster.on_image(&image, is_changed);
             if !self.is_published.load(Ordering::Acquire) {
                 return self.take_in_first(node, cluster, image);
             }
@@ -249,13 +244,6 @@ impl Metadata {
         self.applied_bytes.store(council.applied_bytes(), Ordering::Relaxed);
         self.applied_index.store(council.applied_index(), Ordering::Release);
     }
-}
-
-/// See [`Metadata::quiet`].
-struct Quiet<'a>(#[allow(dead_code, reason = "held, not read")] tokio::sync::MutexGuard<'a, Council>);
-
-impl Drop for Quiet<'_> {
-    fn drop(&mut self) {}
 }
 
 /// A round of the Raft group that has begun and not ended. Whoever gives up here, by a panic or otherwise, leaves a node that

@@ -55,6 +55,9 @@ pub enum Restart {
     Damage,
 }
 
+/// When a record counts as acknowledged.
+const SYNC_CONFIG: &str = "chronik.sync";
+
 impl Controller {
     /// Names the cluster, or refuses data of another one.
     pub fn start_cluster(&self, start: &ClusterStart) -> Decision<Result<(), MetadataError>> {
@@ -74,6 +77,34 @@ impl Controller {
             }
         }
         Decision { records, reply: Ok(()) }
+    }
+
+    /// Takes a process in as a broker of the cluster that `start` describes: [`Controller::register_broker`], after what it says of its last
+    /// run has been held against what is known. `stopped_epoch`: the broker epoch in the mark that a stop in good order left on its disk.
+    pub fn admit_broker(
+        &self,
+        start: &ClusterStart,
+        registration: &BrokerRegistration,
+        stopped_epoch: Option<i64>,
+        next_offset: Offset,
+    ) -> Decision<Result<i64, MetadataError>> {
+        let started = self.start_cluster(start);
+        if let Err(error) = started.reply {
+            return Decision::refuse(error);
+        }
+        let mut registration = registration.clone();
+        // The mark of the process that the cluster knew, not of one before it whose data was put back.
+        let known = self.image.broker(registration.id).map(|broker| broker.epoch);
+        if registration.restart == Restart::Crash && stopped_epoch.is_some() && stopped_epoch == known {
+            registration.restart = Restart::Clean;
+        }
+        // Set on this one broker, it is not what a controller knows of a topic.
+        let own = self.image.broker_configs(&registration.id.to_string());
+        registration.confirms_unsynced |= own.contains_key(SYNC_CONFIG);
+        let registered = self.register_broker(&registration, next_offset);
+        let mut records = started.records;
+        records.extend(registered.records);
+        Decision { records, reply: Ok(registered.reply) }
     }
 
     /// Registers a broker and answers with its epoch, which is `next_offset`, the offset the metadata log will give the

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::ids::{BrokerId, PartitionIndex};
 use crate::metadata::elect::{Edit, Policy};
 use crate::metadata::record::{NO_LEADER, Record};
-use crate::metadata::{Controller, Decision, MetadataError};
+use crate::metadata::{Controller, Decision, MetadataError, Partition};
 
 /// Whom an election may make leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,32 @@ pub struct Reassignment {
 }
 
 impl Controller {
+    /// Lets the preferred replicas lead again where they could and another does: after a restart others lead in their place (Kafka's
+    /// `auto.leader.rebalance.enable`). Answers how many do from now on.
+    pub fn rebalance_leaders(&self) -> Decision<usize> {
+        let may_lead = |id: BrokerId| self.image.is_active(id);
+        let mut records = Vec::new();
+        for topic in self.image.topics() {
+            for (index, partition) in topic.partitions.iter() {
+                let mut edit = Edit::of(partition);
+                edit.elect_preferred(may_lead);
+                let elected = edit.finish().map(|after| Record::PartitionChange(after.to_change(topic.id, *index)));
+                records.extend(elected);
+            }
+        }
+        let reply = records.len();
+        Decision { records, reply }
+    }
+
+    /// Does a broker that shuts down lead nothing any more that another could? What has no other replica in sync cannot be handed over.
+    pub fn may_stop(&self, broker: BrokerId) -> bool {
+        let could_be_led = |partition: &Partition| {
+            partition.in_sync.iter().any(|other| *other != broker && self.image.is_active(*other))
+        };
+        let mut partitions = self.image.topics().flat_map(|topic| topic.partitions.iter());
+        partitions.all(|(_, partition)| partition.leader != broker || !could_be_led(partition))
+    }
+
     /// Elects leaders of partitions, named by topic and index. Answers stand in the order of the request.
     pub fn elect_leaders(
         &self,

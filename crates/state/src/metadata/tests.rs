@@ -100,6 +100,69 @@ fn who_confirms_before_its_disk_has_it_is_not_certain_after_a_crash() {
 }
 
 #[test]
+fn a_mark_of_a_stop_counts_for_the_process_that_was_known() {
+    let start = ClusterStart { cluster_id: "c".into(), features: Default::default() };
+    for (stopped, eligible) in [(0, vec![1, 2]), (-1, vec![1])] {
+        let mut controller = controller();
+        register(&mut controller, 2, 1);
+        let both = PartitionAssignment { partition: 0, replicas: vec![2, 1] };
+        let configs = [("min.insync.replicas", "2"), ("chronik.sync", "interval")];
+        let configs = configs.map(|(name, value)| (name.into(), Some(value.into()))).to_vec();
+        let topic = CreatableTopic { partitions: -1, assignments: vec![both], configs, ..topic("a", 1, 1) };
+        create(&mut controller, topic).unwrap();
+        let epoch = |id| controller.image().broker(id).unwrap().epoch;
+        let (fenced, known) = (controller.fence_broker(1, epoch(1)), epoch(2));
+        carry_out(&mut controller, fenced).unwrap();
+        let restarted =
+            BrokerRegistration { id: 2, incarnation_id: [9; 16], ..registration(Restart::Crash, true) };
+        let decision = controller.admit_broker(&start, &restarted, Some(known + stopped), 99);
+        carry_out(&mut controller, decision).unwrap();
+        let mut found = controller.image().partition(topic_id(1), 0).unwrap().eligible_leaders.to_vec();
+        found.sort_unstable();
+        assert_eq!(found, eligible, "a mark of epoch {known} and {stopped}");
+    }
+}
+
+#[test]
+fn preferred_replicas_lead_again_and_who_stops_leads_nothing_that_others_could() {
+    let mut controller = controller();
+    register(&mut controller, 2, 1);
+    let assigned = |partition: i32, replicas: &[BrokerId]| PartitionAssignment { partition, replicas: replicas.into() };
+    let pairs = vec![assigned(0, &[1, 2]), assigned(1, &[2, 1])];
+    create(&mut controller, CreatableTopic { partitions: -1, assignments: pairs, ..topic("a", 1, 1) }).unwrap();
+    let alone = vec![assigned(0, &[1])];
+    create(&mut controller, CreatableTopic { partitions: -1, assignments: alone, ..topic("b", 2, 1) }).unwrap();
+    let leaders = |controller: &Controller| {
+        [(1, 0), (1, 1), (2, 0)].map(|(topic, index)| controller.image().partition(topic_id(topic), index).unwrap().leader)
+    };
+    assert!(!controller.may_stop(1));
+    let epoch = controller.image().broker(1).unwrap().epoch;
+    let decision = controller.shut_down_broker(1, epoch);
+    carry_out(&mut controller, decision).unwrap();
+    assert_eq!(leaders(&controller)[..2], [2, 2]);
+    assert!(controller.may_stop(1), "its only partition left is nobody else's");
+    let restarted = BrokerRegistration { incarnation_id: [9; 16], ..registration(Restart::Clean, false) };
+    let decision = controller.register_broker(&restarted, 99);
+    carry_out(&mut controller, decision);
+    let partition = controller.image().partition(topic_id(1), 0).unwrap();
+    let proposal = crate::partition::leader::Proposal {
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        in_sync: [1, 2].map(|id| (id, controller.image().broker(id).unwrap().epoch)).into(),
+    };
+    let command = alter_partition::AlterPartitions {
+        broker_id: 2,
+        broker_epoch: controller.image().broker(2).unwrap().epoch,
+        proposals: vec![(topic_id(1), 0, proposal)],
+    };
+    let decision = controller.alter_partitions(&command);
+    carry_out(&mut controller, decision).unwrap().remove(0).unwrap();
+    let decision = controller.rebalance_leaders();
+    assert_eq!(carry_out(&mut controller, decision), 1);
+    assert_eq!(leaders(&controller), [1, 2, 1]);
+}
+
+#[test]
 fn ten_thousand_topics_share_what_did_not_change() {
     let mut controller = controller();
     let mut published = Vec::new();
