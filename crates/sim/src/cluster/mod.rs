@@ -13,7 +13,9 @@
 mod checkers;
 mod history;
 mod metadata;
+mod outcome;
 pub mod replica;
 mod world;
 
-pub use world::{Outcome, Plan, Statistics, missed, run, run_traced};
+pub use outcome::{Outcome, Plan, Statistics};
+pub use world::{missed, run, run_traced};
