@@ -30,14 +30,14 @@ pub enum CodecError {
 }
 
 /// Appends `record` to `bytes`.
-pub(crate) fn encode(record: &Record, bytes: &mut Vec<u8>) {
+pub fn encode(record: &Record, bytes: &mut Vec<u8>) {
     bytes.push(VERSION);
     let message = Stored { kind: Some(Kind::from(record)) };
     message.encode(bytes).expect("a vector takes whatever is put into it");
 }
 
 /// Reads what [`encode`] wrote.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
+pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
     let (version, message) = bytes.split_first().ok_or(CodecError::Empty)?;
     if *version != VERSION {
         return Err(CodecError::Version(*version));

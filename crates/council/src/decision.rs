@@ -3,10 +3,10 @@
 use chronik_state::metadata::Image;
 use chronik_state::metadata::record::Record;
 
-use super::codec::{self, CodecError};
+use crate::codec::{self, CodecError};
 
 /// Each record behind its length (4 bytes).
-pub(super) fn encode(records: &[Record]) -> Vec<u8> {
+pub fn encode(records: &[Record]) -> Vec<u8> {
     let mut payload = Vec::new();
     let mut bytes = Vec::new();
     for record in records {
@@ -19,7 +19,10 @@ pub(super) fn encode(records: &[Record]) -> Vec<u8> {
 }
 
 /// Reads what [`encode`] wrote.
-pub(super) fn decode(mut payload: &[u8]) -> Result<Vec<Record>, CodecError> {
+///
+/// # Errors
+/// [`CodecError`]: it is not that, or of a later version.
+pub fn decode(mut payload: &[u8]) -> Result<Vec<Record>, CodecError> {
     let mut records = Vec::new();
     while let Some((length, rest)) = payload.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*length) as usize;
@@ -34,7 +37,10 @@ pub(super) fn decode(mut payload: &[u8]) -> Result<Vec<Record>, CodecError> {
 }
 
 /// What a snapshot's records come to.
-pub(super) fn image(payload: &[u8]) -> Result<Image, CodecError> {
+///
+/// # Errors
+/// As [`decode`].
+pub fn image(payload: &[u8]) -> Result<Image, CodecError> {
     let mut image = Image::default();
     decode(payload)?.iter().for_each(|record| image.apply(record));
     Ok(image)

@@ -17,7 +17,7 @@ use chronik_log::records::{self, BatchBuilder};
 use chronik_log::{Append, AppendError, Lsn, PartitionLog, ReadRequest, SyncClass, batch};
 use chronik_state::ids::{LeaderEpoch, Offset, TimestampMs};
 
-use super::load::LoadError;
+use crate::open::OpenError;
 
 const NOTHING: u8 = 0;
 const DECISION: u8 = 1;
@@ -29,7 +29,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 4 << 20;
 
 /// See the module.
-pub(crate) struct Journal {
+pub struct Journal {
     log: Arc<PartitionLog>,
 }
 
@@ -48,20 +48,24 @@ pub enum JournalError {
 }
 
 impl Journal {
-    pub(crate) fn new(log: Arc<PartitionLog>) -> Journal {
+    /// The entries that `log` holds.
+    pub fn new(log: Arc<PartitionLog>) -> Journal {
         Journal { log }
     }
 
     /// Index of the entry that the next record holds.
-    pub(crate) fn next_index(&self) -> u64 {
+    pub fn next_index(&self) -> u64 {
         index_at(self.log.log_end_offset())
     }
 
     /// Every entry from `first` on.
-    pub(crate) fn read(&self, first: u64, now_ms: TimestampMs) -> Result<Vec<Entry>, LoadError> {
+    ///
+    /// # Errors
+    /// The log cannot be read, or not be understood.
+    pub fn read(&self, first: u64, now_ms: TimestampMs) -> Result<Vec<Entry>, OpenError> {
         let mut entries = Vec::new();
         each_record(&self.log, offset_of(first).max(0), now_ms, |offset, epoch, value| {
-            let unknown = || LoadError::Batch { offset, reason: "it is not of a kind that this program knows".to_owned() };
+            let unknown = || OpenError::Batch { offset, reason: "it is not of a kind that this program knows".to_owned() };
             let payload = decode(value).ok_or_else(unknown)?;
             entries.push(Entry { index: index_at(offset), term: epoch as u64, payload });
             Ok(())
@@ -71,7 +75,10 @@ impl Journal {
 
     /// Writes entries from the first one's index on, in place of what the log holds from there. They are in memory then: durable once the
     /// write-ahead log is, up to the position that is returned.
-    pub(crate) fn append(&self, entries: &[Entry], now_ms: TimestampMs) -> Result<Option<Lsn>, JournalError> {
+    ///
+    /// # Errors
+    /// None of them may be acknowledged.
+    pub fn append(&self, entries: &[Entry], now_ms: TimestampMs) -> Result<Option<Lsn>, JournalError> {
         let Some(first) = entries.first() else { return Ok(None) };
         let expected = self.next_index();
         if first.index > expected {
@@ -109,35 +116,41 @@ impl Journal {
 
 impl Journal {
     /// The log under it.
-    pub(crate) fn log(&self) -> &Arc<PartitionLog> {
+    pub fn log(&self) -> &Arc<PartitionLog> {
         &self.log
     }
 
     /// The term of an entry, if the log holds it.
-    pub(crate) fn term_of(&self, index: u64) -> Option<u64> {
+    pub fn term_of(&self, index: u64) -> Option<u64> {
         let offset = offset_of(index);
         let held = (self.log.log_start_offset()..self.log.log_end_offset()).contains(&offset);
         if held { self.log.epoch_at(offset).map(|epoch| epoch as u64) } else { None }
     }
 
     /// Everything up to `index` is committed.
-    pub(crate) fn note_committed(&self, index: u64) {
+    pub fn note_committed(&self, index: u64) {
         self.log.note_high_watermark(offset_of(index) + 1);
     }
 
     /// A snapshot holds everything up to `index`, and what the log held is of another history: the next entry is the one behind it.
-    pub(crate) fn begin_behind(&self, index: u64) -> Result<(), JournalError> {
+    ///
+    /// # Errors
+    /// The log may still hold what it held.
+    pub fn begin_behind(&self, index: u64) -> Result<(), JournalError> {
         Ok(self.log.reset_to(offset_of(index) + 1)?)
     }
 }
 
 /// Visits every record of the metadata log from `from` on: its offset, the leader epoch of its batch, its value.
-pub(super) fn each_record(
+///
+/// # Errors
+/// The log cannot be read, or what `visit` says.
+pub fn each_record(
     log: &PartitionLog,
     from: Offset,
     now_ms: TimestampMs,
-    mut visit: impl FnMut(Offset, LeaderEpoch, &[u8]) -> Result<(), LoadError>,
-) -> Result<(), LoadError> {
+    mut visit: impl FnMut(Offset, LeaderEpoch, &[u8]) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
     let mut offset = from.max(log.log_start_offset());
     let end_offset = log.log_end_offset();
     while offset < end_offset {
@@ -145,7 +158,7 @@ pub(super) fn each_record(
         let bytes = log.read(request)?.to_vec()?;
         let before = offset;
         for batch in batch::batches(&bytes) {
-            let unreadable = |error: &dyn std::fmt::Display| LoadError::Batch { offset, reason: error.to_string() };
+            let unreadable = |error: &dyn std::fmt::Display| OpenError::Batch { offset, reason: error.to_string() };
             let batch = batch.map_err(|error| unreadable(&error))?;
             for record in records::read(&batch) {
                 let record = record.map_err(|error| unreadable(&error))?;
@@ -156,19 +169,19 @@ pub(super) fn each_record(
             offset = batch.last_offset() + 1;
         }
         if offset == before {
-            return Err(LoadError::Batch { offset, reason: "the log gives nothing though it goes on".to_owned() });
+            return Err(OpenError::Batch { offset, reason: "the log gives nothing though it goes on".to_owned() });
         }
     }
     Ok(())
 }
 
 /// Where an entry lies.
-pub(crate) fn offset_of(index: u64) -> Offset {
+pub fn offset_of(index: u64) -> Offset {
     index as Offset - 2
 }
 
 /// Which entry lies there.
-pub(crate) fn index_at(offset: Offset) -> u64 {
+pub fn index_at(offset: Offset) -> u64 {
     (offset + 2) as u64
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chronik_consensus::{Message, Role, Standing};
+use chronik_council::Council;
 use chronik_state::metadata::{Image, ProducerIdBlock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -24,7 +25,6 @@ use super::service::{self, Call, PeerClient, Service};
 use super::{Cluster, Inbox, controller, lifecycle, rpc_timeout};
 use crate::config::ClusterConfig;
 use crate::metadata::TICK_MS;
-use crate::metadata::council::Council;
 use crate::net::reactor::Reactor;
 use crate::node::Node;
 

@@ -10,6 +10,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use chronik_consensus::{Membership, SavedSnapshot};
+use chronik_council::snapshot::{has_founded, write_founding};
 use chronik_log::disk::Disk;
 use chronik_log::snapshot::SnapshotError;
 use chronik_log::vote::{self, Vote, VoteError};
@@ -27,7 +28,7 @@ use super::service::{self, Peer};
 use super::{Member, RAFT_ENDPOINT};
 use crate::replication::ENDPOINT as WAL_ENDPOINT;
 use crate::config::{ClusterConfig, Config, HostPort};
-use crate::metadata::{directory_id, has_founded, raft_id, write_founding};
+use crate::metadata::{directory_id, raft_id};
 use crate::node::format_id;
 
 /// Between rounds of questions.

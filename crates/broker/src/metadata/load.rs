@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use chronik_consensus::{BadState, HardState, Member, Membership, Message, Saved, SavedSnapshot, Settings as MemberSettings};
+use chronik_consensus::{Membership, Message, SavedSnapshot, Settings as MemberSettings};
+use chronik_council::{Council, CouncilError, OpenError, Saved, Seat, check_whole, codec, decision, each_record, index_at, offset_of};
 use chronik_log::snapshot::{self as snapshot_file, Snapshot, SnapshotError};
 use chronik_log::vote::{self, Vote, VoteError};
-use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, ReadError, Storage, UpkeepError};
-use chronik_state::ids::{LogId, Offset};
+use chronik_log::{AppendError, Fatal, Identity, LogConfig, PartitionLog, Storage, UpkeepError};
+use chronik_state::ids::LogId;
 use chronik_state::metadata::record::Endpoint;
 use chronik_state::metadata::{
     BrokerRegistration, ClusterStart, ControllerSettings, Image, MetadataError, Restart, SupportedFeature,
@@ -20,11 +21,8 @@ use chronik_state::metadata::{
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::codec::CodecError;
-use super::council::{Council, CouncilError, Seat};
-use super::journal::{Journal, JournalError, each_record, index_at, offset_of};
+use super::Metadata;
 use super::snapshot::Snapshots;
-use super::{Metadata, codec, decision};
 use crate::config::{Advertise, Config, SyncPolicy};
 use crate::node::{now_ms, random_id};
 use crate::settings::Settings;
@@ -32,45 +30,21 @@ use crate::settings::Settings;
 /// Why the metadata could not be had.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The snapshot is damaged.
+    /// What the disk holds cannot be believed.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// The snapshot cannot be written.
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
-    /// The log is damaged.
-    #[error("the metadata log cannot be read: {0}")]
-    Read(#[from] ReadError),
-    /// Its bytes are not whole.
-    #[error("the metadata log cannot be read: {0}")]
-    Io(#[from] std::io::Error),
-    /// A batch is not one.
-    #[error("the metadata log cannot be read at offset {offset}: {reason}")]
-    Batch { offset: Offset, reason: String },
-    /// A record is not one, or of a later version.
-    #[error("the metadata log cannot be understood at offset {offset}: {source}\n\nFix: start this data directory with the version of the program that wrote it, or a later one")]
-    Record { offset: Offset, source: CodecError },
-    /// Part of the metadata is gone.
-    #[error("the metadata log holds offsets {log_start_offset} to {log_end_offset}, but the newest snapshot ends at offset {snapshot_end_offset}: what lies between is missing\n\nTopics that are not known would be deleted with their records, so nothing here was touched.\n\nFix: restore the directory `metadata` of the data directory from a backup")]
-    Missing { log_start_offset: Offset, log_end_offset: Offset, snapshot_end_offset: Offset },
-    /// The newest snapshot does not say who belongs to the group.
-    #[error("the metadata snapshot does not say who belongs to the metadata's Raft group: {0}\n\nFix: restore the directory `metadata` of the data directory from a backup")]
-    Membership(String),
     /// The directory is that of a single node.
     #[error("this data directory belongs to a node on its own, and the configuration describes a cluster\n\nA cluster begins with empty directories.\n\nFix: start this node without peers, or give it an empty data directory")]
     OnItsOwn,
     /// The directory is that of a member of a cluster.
     #[error("this data directory belongs to one of several nodes, and the configuration describes a node on its own\n\nFix: start it with the configuration file of the cluster, or with another data directory")]
     OneOfSeveral,
-    /// The vote cannot be read or written.
+    /// The vote cannot be written.
     #[error("{0}")]
     Vote(#[from] VoteError),
-    /// The vote is gone.
-    #[error("the file `metadata/vote` of the data directory is missing\n\nIt says whom this node voted for. Without it the node could vote twice and two metadata leaders decide, so it does not start.\n\nFix: restore the file from a backup of the same node")]
-    NoVote,
-    /// The log cannot be what the group agreed on.
-    #[error("{0}")]
-    Group(#[from] BadState),
-    /// The log could not be cut to what the snapshot says.
-    #[error("{0}")]
-    Journal(#[from] JournalError),
     /// What the group had agreed on could not be applied.
     #[error("{0}")]
     Council(#[from] CouncilError),
@@ -105,59 +79,48 @@ impl Metadata {
         let disk = storage.shared_disk();
         let log = storage.create(LogId::METADATA, log_config())?;
         let own_id = raft_id(directory_id(&identity.directory_id));
-        let (snapshot, vote) = match snapshot_file::read_latest(disk.as_ref(), &config.data_dir)? {
-            Some(file) if file.membership.is_some() => {
-                let snapshot = super::snapshot::read(&file).expect("it has a membership").map_err(LoadError::Membership)?;
-                let vote = vote::read(disk.as_ref(), &config.data_dir)?.ok_or(LoadError::NoVote)?;
-                (snapshot, vote)
-            }
-            older => {
+        let saved = match chronik_council::saved(disk.as_ref(), &config.data_dir)? {
+            Some(saved) => saved,
+            None => {
+                let older = snapshot_file::read_latest(disk.as_ref(), &config.data_dir)?;
                 let founding = found_alone(&log, older, own_id)?;
                 let vote = Vote { term: founding.term, voted_for: 0 };
                 // The snapshot last: it says that the rest is there.
                 vote::write(disk.as_ref(), &config.data_dir, vote)?;
-                super::snapshot::write(disk.as_ref(), &config.data_dir, &founding, super::snapshot::compresses(config))?;
+                let compress = super::snapshot::compresses(config);
+                chronik_council::snapshot::write(disk.as_ref(), &config.data_dir, &founding, compress)?;
                 log.advance_log_start(offset_of(founding.index) + 1)?;
-                (founding, vote)
+                Saved { snapshot: founding, vote }
             }
         };
-        let members = &snapshot.membership;
+        let members = &saved.snapshot.membership;
         let alone = members.voters == [own_id] && members.learners.is_empty() && !members.is_joint();
         if alone != config.cluster.is_none() {
             return Err(if alone { LoadError::OnItsOwn } else { LoadError::OneOfSeveral });
         }
-        let journal = Journal::new(Arc::clone(&log));
-        cut_to_fit(&journal, &snapshot, alone)?;
-        let entries = journal.read(snapshot.index + 1, now_ms())?;
-        let image = decision::image(&snapshot.data)
-            .map_err(|source| LoadError::Record { offset: offset_of(snapshot.index), source })?;
-        let snapshot_index = snapshot.index;
+        let snapshot_index = saved.snapshot.index;
         let mut member_settings = MemberSettings::new(own_id, 10, 1, 0);
         if let Some(cluster) = &config.cluster {
             (member_settings.election_ticks, member_settings.heartbeat_ticks) = ticks(cluster);
             member_settings.message_bytes_max = cluster.max_append_entries_bytes;
             member_settings.in_flight_max = cluster.max_inflight_messages;
         }
-        let hard_state = HardState { term: vote.term, vote: vote.voted_for, commit: 0 };
-        let member = Member::new(member_settings, Saved { hard_state, snapshot, entries })?;
-        let controller_settings = ControllerSettings {
-            default_partitions: settings.default_partitions,
-            default_replication_factor: settings.default_replication_factor,
-            configs: config.kafka.clone(),
-        };
-        let mut council = Council::new(Seat {
-            member,
-            journal,
+        let seat = Seat {
+            settings: member_settings,
+            log: Arc::clone(&log),
             disk,
             data_directory: config.data_dir.clone(),
             cluster_id: cluster_id.to_owned(),
             compress_snapshots: super::snapshot::compresses(config),
-            vote,
-            settings: controller_settings,
-            image,
-            snapshot_index,
-            outbox,
-        });
+            controller: ControllerSettings {
+                default_partitions: settings.default_partitions,
+                default_replication_factor: settings.default_replication_factor,
+                configs: config.kafka.clone(),
+            },
+            // Nobody listens on a node that is alone, or that stops.
+            outbox: Box::new(move |message| _ = outbox.send(message)),
+        };
+        let mut council = Council::open(seat, saved, now_ms())?;
         let mut broker_epoch = -1;
         if alone {
             broker_epoch = lead_alone(&mut council, storage, config, identity)?;
@@ -192,12 +155,12 @@ fn lead_alone(council: &mut Council, storage: &Storage, config: &Config, identit
     council.member.campaign();
     settle_alone(council, storage)?;
     let offset = offset_of(council.next_index());
-    let controller = council.decider().map_err(|error| LoadError::Alone(error.to_string()))?;
+    let controller = council.decider().ok_or_else(|| LoadError::Alone("it does not lead".to_owned()))?;
     let start = ClusterStart { cluster_id: identity.cluster_id.clone(), features: SupportedFeature::levels_at_birth() };
     // How the last run ended makes no difference to the only replica there is.
     let admitted = controller.admit_broker(&start, &registration(config, identity), None, offset);
     let broker_epoch = admitted.reply?;
-    council.propose(&admitted.records).map_err(|error| LoadError::Alone(error.to_string()))?;
+    council.propose(&admitted.records, |_| {}).map_err(|error| LoadError::Alone(error.to_string()))?;
     settle_alone(council, storage)?;
     council.forget_entries();
     Ok(broker_epoch)
@@ -206,7 +169,7 @@ fn lead_alone(council: &mut Council, storage: &Storage, config: &Config, identit
 /// Nobody else writes yet, so nothing has to be waited for.
 fn settle_alone(council: &mut Council, storage: &Storage) -> Result<(), LoadError> {
     let sync = async |_| storage.commit().map(|_| ()).map_err(CouncilError::Disk);
-    let settled = pin!(council.settle(sync, |_| {})).poll(&mut Context::from_waker(Waker::noop()));
+    let settled = pin!(council.settle(now_ms(), sync, |_| {})).poll(&mut Context::from_waker(Waker::noop()));
     match settled {
         Poll::Ready(settled) => Ok(settled?),
         Poll::Pending => unreachable!("a sync that does not wait"),
@@ -221,14 +184,14 @@ fn found_alone(log: &Arc<PartitionLog>, older: Option<Snapshot>, own_id: u64) ->
     let mut end_offset = 0;
     if let Some(snapshot) = older {
         end_offset = snapshot.end_offset;
-        image = decision::image(&snapshot.payload).map_err(|source| LoadError::Record { offset: end_offset, source })?;
+        image = decision::image(&snapshot.payload).map_err(|source| OpenError::Record { offset: end_offset, source })?;
     }
     check_whole(log, end_offset)?;
     if log.log_end_offset() == 0 {
         return Ok(SavedSnapshot::founding(membership, Bytes::new()));
     }
     each_record(log, end_offset, now_ms(), |offset, _, value| {
-        image.apply(&codec::decode(value).map_err(|source| LoadError::Record { offset, source })?);
+        image.apply(&codec::decode(value).map_err(|source| OpenError::Record { offset, source })?);
         Ok(())
     })?;
     log.note_high_watermark(log.log_end_offset());
@@ -238,32 +201,6 @@ fn found_alone(log: &Arc<PartitionLog>, older: Option<Snapshot>, own_id: u64) ->
         membership,
         data: decision::encode(&image.to_records()).into(),
     })
-}
-
-/// The log goes on where the snapshot ends. Nothing must be missing in between.
-///
-/// One of several members may have been stopped between writing a leader's snapshot and beginning its log anew: a log that
-/// ends before the snapshot, or that goes on behind it in an older term, is of a history that the snapshot has replaced.
-fn cut_to_fit(journal: &Journal, snapshot: &SavedSnapshot, alone: bool) -> Result<(), LoadError> {
-    // A member that has heard nothing yet has no entry at all, not even the founding one, which lies in no log.
-    let end_offset = (offset_of(snapshot.index) + 1).max(0);
-    if !alone {
-        let is_shorter = journal.log().log_end_offset() < end_offset;
-        if is_shorter || journal.term_of(snapshot.index + 1).is_some_and(|term| term < snapshot.term) {
-            journal.begin_behind(snapshot.index)?;
-        }
-    }
-    check_whole(journal.log(), end_offset)
-}
-
-/// The log goes on where the snapshot ends, which is 0 without one. Nothing must be missing in between, nor behind: what
-/// is appended next must have offsets that no later snapshot claims to hold.
-fn check_whole(log: &PartitionLog, snapshot_end_offset: Offset) -> Result<(), LoadError> {
-    let (log_start_offset, log_end_offset) = (log.log_start_offset(), log.log_end_offset());
-    if (log_start_offset..=log_end_offset).contains(&snapshot_end_offset) {
-        return Ok(());
-    }
-    Err(LoadError::Missing { log_start_offset, log_end_offset, snapshot_end_offset })
 }
 
 /// What a directory is called in the metadata's Raft group. A node with a new disk is another member: it has forgotten what
@@ -339,7 +276,7 @@ mod tests {
     fn a_lost_snapshot_refuses_to_start_rather_than_forget_the_topics() {
         let data_dir = tempfile::tempdir().unwrap();
         let node = bring_up(data_dir.path()).unwrap();
-        node.metadata.snapshot(&node).unwrap();
+        node.metadata.snapshot().unwrap();
         node.storage.close(now_ms()).unwrap();
         drop(node);
         let node = bring_up(data_dir.path()).unwrap();
@@ -347,7 +284,7 @@ mod tests {
         drop(node);
         std::fs::remove_dir_all(data_dir.path().join("metadata")).unwrap();
         let error = bring_up(data_dir.path()).err();
-        assert!(matches!(error, Some(StartError::Metadata(LoadError::Missing { .. }))), "{error:?}");
+        assert!(matches!(error, Some(StartError::Metadata(LoadError::Open(OpenError::Missing { .. })))), "{error:?}");
     }
 
     fn own_id(node: &Node) -> u64 {
@@ -403,7 +340,7 @@ mod tests {
         drop(node);
         std::fs::remove_file(data_dir.path().join("metadata/vote")).unwrap();
         let error = bring_up(data_dir.path()).err();
-        assert!(matches!(error, Some(StartError::Metadata(LoadError::NoVote))), "{error:?}");
+        assert!(matches!(error, Some(StartError::Metadata(LoadError::Open(OpenError::NoVote)))), "{error:?}");
     }
 
     #[test]
@@ -417,6 +354,6 @@ mod tests {
         node.storage.close(now_ms()).unwrap();
         drop(node);
         let error = bring_up(data_dir.path()).err();
-        assert!(matches!(error, Some(StartError::Metadata(LoadError::Missing { .. }))), "{error:?}");
+        assert!(matches!(error, Some(StartError::Metadata(LoadError::Open(OpenError::Missing { .. })))), "{error:?}");
     }
 }

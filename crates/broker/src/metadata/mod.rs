@@ -3,10 +3,6 @@
 //! A change is decided by [`Controller`] on the node that leads the metadata's Raft group, appended to the metadata log as one
 //! entry, and told once that entry is committed and applied. A single node is a group of one: the same code.
 
-pub(crate) mod codec;
-pub(crate) mod council;
-mod decision;
-mod journal;
 mod load;
 mod producer_ids;
 mod publish;
@@ -19,23 +15,23 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chronik_log::PartitionLog;
+use chronik_consensus::NotTaken;
+pub(crate) use chronik_council::offset_of;
+use chronik_council::{Applied, Change, Council, CouncilError};
+use chronik_log::{Lsn, PartitionLog};
 use chronik_state::ids::{BrokerId, LeaderEpoch, Offset};
 use chronik_state::metadata::record::Record;
 use chronik_state::metadata::{Controller, Decision, Image};
 use thiserror::Error;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, oneshot};
 
-use council::{Applied, Change, Council, CouncilError};
 pub use load::LoadError;
-pub(crate) use journal::offset_of;
 pub(crate) use load::{TICK_MS, directory_id, raft_id};
 pub(crate) use producer_ids::NoProducerId;
-pub(crate) use snapshot::{has_founded, write_founding};
 
 use crate::cluster::Cluster;
 use crate::net::reactor::{Position, Reactor};
-use crate::node::Node;
+use crate::node::{Node, now_ms};
 
 /// The node's view of the cluster's metadata.
 pub(crate) struct Metadata {
@@ -85,6 +81,15 @@ pub(crate) enum SubmitError {
     NodeStops,
 }
 
+impl From<NotTaken> for SubmitError {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::NotLeader => SubmitError::NotController,
+            other => SubmitError::Busy(other.to_string()),
+        }
+    }
+}
+
 impl Metadata {
     /// All that is committed and applied. It never changes; ask again for a newer one.
     pub(crate) fn image(&self) -> Arc<Image> {
@@ -104,7 +109,7 @@ impl Metadata {
 
     /// See [`Controller::may_stop`].
     pub(crate) async fn may_stop(&self, broker: BrokerId) -> bool {
-        self.council.lock().await.decider().is_ok_and(|controller| controller.may_stop(broker))
+        self.council.lock().await.decider().is_some_and(|controller| controller.may_stop(broker))
     }
 
     /// How far the metadata log has come.
@@ -127,7 +132,7 @@ impl Metadata {
         }
         known.retain(|(id, _)| voters.contains(id));
         // Entries begin at 2: one that has none gets offset 0 next.
-        known.into_iter().map(|(id, index)| (id, (journal::offset_of(index) + 1).max(0))).collect()
+        known.into_iter().map(|(id, index)| (id, (offset_of(index) + 1).max(0))).collect()
     }
 
     /// The last entry that is applied here.
@@ -156,12 +161,15 @@ impl Metadata {
         decide: impl FnOnce(&Controller, Offset) -> Decision<R>,
     ) -> Result<R, SubmitError> {
         let mut council = self.council.lock().await;
-        let offset = journal::offset_of(council.next_index());
-        let decision = decide(council.decider()?, offset);
+        let offset = offset_of(council.next_index());
+        // Perhaps leader since a moment ago: what came before is being applied.
+        let decision = decide(council.decider().ok_or(SubmitError::NotController)?, offset);
         if decision.records.is_empty() {
             return Ok(decision.reply);
         }
-        let committed = council.propose(&decision.records)?;
+        let (tell, committed) = oneshot::channel();
+        // Nobody listens any more where the client has gone.
+        council.propose(&decision.records, move |is_it| _ = tell.send(is_it))?;
         self.settle(&mut council, reactor).await?;
         drop(council);
         match tokio::time::timeout(self.commit_timeout, committed).await {
@@ -188,15 +196,17 @@ impl Metadata {
     async fn settle(&self, council: &mut Council, reactor: &Reactor) -> Result<(), SubmitError> {
         let node = &reactor.node;
         let unfinished = Unfinished { node };
-        let sync = async |position: Position| reactor.until(position).await.map_err(|_| CouncilError::NodeStops);
-        let settled = council.settle(sync, |applied| self.take_in(node, applied)).await;
+        let sync = async |lsn: Lsn| {
+            reactor.until(Position { lsn, durable: true }).await.map_err(|_| CouncilError::NodeStops)
+        };
+        let settled = council.settle(now_ms(), sync, |applied| self.take_in(node, applied)).await;
         std::mem::forget(unfinished);
         if self.alone {
             council.forget_entries();
         }
         self.copy_from(council);
         if let Some(cluster) = &node.cluster {
-            let decides = council.decider().is_ok();
+            let decides = council.decider().is_some();
             cluster.observe(council.standing(), decides, council.applied_index());
         }
         match settled {
@@ -210,7 +220,7 @@ impl Metadata {
     }
 
     fn take_in(&self, node: &Node, applied: Applied) {
-        let Applied { image, change } = applied;
+        let Applied { image, change, .. } = applied;
         if let Some(cluster) = &node.cluster {
             let has_brokers = |record: &Record| matches!(record, Record::Broker(_));
             let is_changed = match &change {
