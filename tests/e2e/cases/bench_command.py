@@ -1,19 +1,8 @@
 """`chronik-server bench` against the broker of the case: ours, or Apache Kafka."""
 
-import json
-import os
-import subprocess
-
 from harness.context import equal, eventually
+from harness.load import bench
 from harness.registry import case
-
-
-def bench(cx, *arguments):
-    """The document that a run prints."""
-    command = [os.environ["E2E_SERVER"], "bench", *map(str, arguments), "-b", cx.bootstrap, "-o", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout)["results"][0]
 
 
 def is_there(cx, topic):
@@ -25,7 +14,7 @@ def produce(cx):
     for more in (["--keys", 100], ["--compression", "zstd"], ["--acks", 1, "--rate", 2000], ["--acks", 0]):
         topic = cx.name()
         shape = ["--records", 2000, "--batch", 20, "--partitions", 3, "--producers", 2, "--warmup", "200ms"]
-        result = bench(cx, "produce", "--topic", topic, *shape, *more)
+        result = bench(cx.bootstrap, "produce", "--topic", topic, *shape, *more)
         equal(result["produced"]["records"], 2000, more)
         equal(result["produced"]["latency_ms"]["count"], 100, more)
         # Kafka answers a deletion when its controller knows of it, a little before its broker does.
@@ -35,14 +24,14 @@ def produce(cx):
 @case(timeout_s=180)
 def consume(cx):
     for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
-        result = bench(cx, "consume", "--records", 5000, "--partitions", 2, "--consumers", 2, "--groups", 2, "--compression", codec)
+        result = bench(cx.bootstrap, "consume", "--records", 5000, "--partitions", 2, "--consumers", 2, "--groups", 2, "--compression", codec)
         assert result["consumed"]["records"] >= 5000, (codec, result)
 
 
 @case(timeout_s=180)
 def end_to_end(cx):
     topic = cx.topic(partitions=2)
-    result = bench(cx, "end-to-end", "--topic", topic, "--rate", 500, "--batch", 1, "--records", 1000, "--groups", 2, "--warmup", "500ms")
+    result = bench(cx.bootstrap, "end-to-end", "--topic", topic, "--rate", 500, "--batch", 1, "--records", 1000, "--groups", 2, "--warmup", "500ms")
     equal(result["produced"]["records"], 1000)
     equal(result["end_to_end_latency_ms"]["count"], 2000)
     assert is_there(cx, topic), "a topic that was there is not the run's to delete"

@@ -3,28 +3,14 @@ the offset that was told, on the disk of every node; and who is left goes on ser
 
 import time
 
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
-
-from harness import checker, disk, wire
+from harness import wire
 from harness.cluster import SESSION_TIMEOUT_MS
 from harness.context import equal
-from harness.flow import Flow, Follower, order, read_all, verdict
 from harness.registry import case
+from harness.stage import PARTITIONS, with_flow
 
-PARTITIONS = 3
-PER_SECOND = 3000
 # More than was on its way when something happened.
 MANY = 1000
-# A client that finds out soon that nobody is there any more.
-IMPATIENT = {
-    "socket_timeout_ms": 3000,
-    "retry_backoff_ms": 50,
-    "retry_backoff_max_ms": 200,
-    "reconnect_backoff_max_ms": 500,
-    "topic_metadata_refresh_fast_interval_ms": 100,
-}
-IDEMPOTENT = {"enable_idempotence": True, "linger_ms": 2, **IMPATIENT}
 
 NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT = 19, 20, 7
 NOT_LEADER_OR_FOLLOWER, LEADER_NOT_AVAILABLE = 6, 5
@@ -129,36 +115,6 @@ def killed_before_it_had_caught_up(cx):
     with_flow(cx, faults)
 
 
-class Stage:
-    """A topic with records flowing into it and out of it."""
-
-    def __init__(self, cx):
-        self.cx = cx
-        self.topic = cx.topic(partitions=PARTITIONS)
-        cx.cluster.wait_in_sync(self.topic)
-        self.flow = Flow(cx, self.topic, PARTITIONS, per_second=PER_SECOND, **IDEMPOTENT).start()
-        self.follower = Follower(cx, self.topic, PARTITIONS, socket_timeout_ms=3000).start()
-        self.may_appear = set()
-        self.turn = 0
-        self.flow.progress(100)
-
-    def leader(self):
-        return self.cx.cluster.leader(self.topic, 0)
-
-    def metadata_leader(self):
-        return self.cx.cluster.metadata_leader()
-
-    def next(self):
-        self.turn += 1
-        return self.cx.cluster[self.turn % 3 + 1]
-
-    def back(self, node):
-        """The node is started, and has everything again."""
-        node.start()
-        self.cx.cluster.wait_in_sync(self.topic)
-        self.flow.progress()
-
-
 def kill(stage, node):
     node.kill()
     took_s = stage.flow.progress(MANY, what=f"without node {node.node_id} records are acknowledged")
@@ -173,39 +129,3 @@ def pause(stage, node):
     node.resume()
     stage.cx.cluster.wait_in_sync(stage.topic)
     stage.flow.progress()
-
-
-def with_flow(cx, faults):
-    """Records flow while `faults` are done to the cluster; then everything is looked at."""
-    stage = Stage(cx)
-    flow, topic = stage.flow, stage.topic
-    faults(stage)
-    sent = flow.finish()
-    assert not flow.errors, flow.errors[:5]
-    equal(len(flow.acked), len(sent), "acknowledged records")
-    read = read_all(cx, topic, PARTITIONS)
-    own = [entry for entry in read if entry[2] not in stage.may_appear]
-    verdict(checker.check(flow.acked, read, sent=sent | stage.may_appear, may_repeat=stage.may_appear) + order(own))
-    equal(len(own), len(sent), "records in the log")
-    verdict(checker.check_seen(stage.follower.finish(), read))
-    assert not stage.follower.errors, stage.follower.errors[:5]
-    verdict(disks(cx, topic))
-
-
-def disks(cx, topic):
-    """Stops the nodes, and compares what they have of a topic, batch for batch."""
-    admin = AdminClient({"bootstrap.servers": cx.bootstrap})
-    described = admin.describe_topics(TopicCollection([topic]))[topic].result(30)
-    cx.cluster.wait_in_sync(topic)
-    cx.cluster.stop()
-    findings = []
-    for partition in range(PARTITIONS):
-        logs = {node.node_id: disk.batches(node, topic, described.topic_id, partition) for node in cx.cluster.nodes}
-        if not all(logs.values()):
-            findings.append(f"partition {partition}: nothing on the disks of some: { {node: len(log) for node, log in logs.items()} }")
-            continue
-        findings += [f"partition {partition}: {finding}" for finding in disk.compare(logs)]
-        ends = {node: log[-1][0] for node, log in logs.items()}
-        if len(set(ends.values())) > 1:
-            findings.append(f"partition {partition}: all were in sync, and their last batches are {ends}")
-    return findings

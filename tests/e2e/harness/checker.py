@@ -3,12 +3,13 @@
 from collections import defaultdict
 
 
-def check(acked, read, *, sent=None, may_repeat=()):
+def check(acked, read, *, sent=None, may_repeat=(), begins=None):
     """Finds what was lost, doubled, reordered or changed.
 
     `acked`: [(partition, offset, value)] in the order of acknowledgement; `read`: [(partition, offset, value)] as
-    consumed from the beginning; `sent`: all values that were ever handed to a producer, if what nobody sent is a
-    finding too. Values must be unique, but for those that `may_repeat`. Returns a list of findings, each a sentence.
+    consumed from the beginning, or from what `begins` has for each partition; `sent`: all values that were ever handed to a
+    producer, if what nobody sent is a finding too. Values must be unique, but for those that `may_repeat`. Returns a list
+    of findings, each a sentence.
     """
     findings = []
     at = {}
@@ -29,7 +30,7 @@ def check(acked, read, *, sent=None, may_repeat=()):
             findings.append(f"doubled: {show(value)} at {where}")
         if sent is not None and where and value not in sent:
             findings.append(f"invented: {show(value)} at {where}")
-    findings += gaps(read)
+    findings += gaps(read, begins)
     return findings
 
 
@@ -46,10 +47,11 @@ def check_order(read, producer_of, number_of):
     return findings
 
 
-def check_seen(seen, read):
-    """What somebody read before is still there, in the same place. `seen` and `read`: [(partition, offset, value)]."""
+def check_seen(seen, read, begins=None):
+    """What somebody read before is still there, in the same place. `seen` and `read`: [(partition, offset, value)], from the
+    beginning or from what `begins` has for each partition."""
     at = {(partition, offset): value for partition, offset, value in read}
-    findings = gaps(seen)
+    findings = gaps(seen, begins)
     for partition, offset, value in seen:
         found = at.get((partition, offset))
         if found != value:
@@ -57,9 +59,9 @@ def check_seen(seen, read):
     return findings
 
 
-def gaps(read):
+def gaps(read, begins=None):
     findings = []
-    next_offset = {}
+    next_offset = dict(begins or {})
     for partition, offset, _ in read:
         wanted = next_offset.get(partition, 0)
         if offset != wanted:

@@ -10,6 +10,16 @@ from harness import checker
 from harness.context import equal, eventually
 from harness.records import drain
 
+# A client that finds out soon that nobody is there any more.
+IMPATIENT = {
+    "socket_timeout_ms": 3000,
+    "retry_backoff_ms": 50,
+    "retry_backoff_max_ms": 200,
+    "reconnect_backoff_max_ms": 500,
+    "topic_metadata_refresh_fast_interval_ms": 100,
+}
+IDEMPOTENT = {"enable_idempotence": True, "linger_ms": 2, **IMPATIENT}
+
 
 class Flow:
     """A producer on a thread of its own that never pauses, and notes what was acknowledged where."""
@@ -25,6 +35,8 @@ class Flow:
         self.errors = []
         self.count = 0
         self.over = threading.Event()
+        self.resting = threading.Event()
+        self.rests = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def start(self):
@@ -33,6 +45,10 @@ class Flow:
 
     def run(self):
         while not self.over.is_set():
+            if self.resting.is_set():
+                self.rests.set()
+                self.producer.poll(0.02)
+                continue
             value = b"%s-%d" % (self.prefix, self.count)
             try:
                 self.producer.produce(self.topic, value, partition=self.count % self.partitions, on_delivery=self.delivered)
@@ -65,6 +81,16 @@ class Flow:
         )
         return time.monotonic() - started
 
+    def rest(self):
+        """Sends nothing more until `go_on`, and lets everything be acknowledged."""
+        self.rests.clear()
+        self.resting.set()
+        assert self.rests.wait(30), "the producer's thread does not come to rest"
+        equal(self.producer.flush(120), 0, "records left without an answer")
+
+    def go_on(self):
+        self.resting.clear()
+
     def finish(self):
         """Lets everything be acknowledged. All values that were sent."""
         self.over.set()
@@ -80,17 +106,18 @@ class Flow:
         self.producer.purge()
         return self.sent()
 
-    def sent(self):
-        return {b"%s-%d" % (self.prefix, n) for n in range(self.count)}
+    def sent(self, since=0):
+        return {b"%s-%d" % (self.prefix, n) for n in range(since, self.count)}
 
 
 class Follower:
     """A consumer on a thread of its own that reads a topic from its beginning while it flows, and notes what it saw: an offset
     that somebody has read may never hold something else, and never go away."""
 
-    def __init__(self, cx, topic, partitions, **settings):
+    def __init__(self, cx, topic, partitions, begins=None, **settings):
+        """`begins`: where in each partition, if not at its beginning."""
         self.consumer = cx.consumer(fetch_wait_max_ms=50, auto_offset_reset="error", **settings)
-        self.consumer.assign([TopicPartition(topic, n, 0) for n in range(partitions)])
+        self.consumer.assign([TopicPartition(topic, n, (begins or {}).get(n, 0)) for n in range(partitions)])
         self.seen = []
         self.errors = []
         self.over = threading.Event()
@@ -115,11 +142,12 @@ class Follower:
         return self.seen
 
 
-def read_all(cx, topic, partitions):
-    """The whole topic as (partition, offset, value)."""
+def read_all(cx, topic, partitions, begins=None):
+    """The whole topic as (partition, offset, value), or what of it comes after `begins`."""
     consumer = cx.consumer(fetch_wait_max_ms=50)
-    wanted = [TopicPartition(topic, n, 0) for n in range(partitions)]
+    wanted = [TopicPartition(topic, n, (begins or {}).get(n, 0)) for n in range(partitions)]
     ends = [(p.partition, consumer.get_watermark_offsets(p, timeout=60)[1]) for p in wanted]
+    ends = [(p.partition, end) for p, (_, end) in zip(wanted, ends) if end > p.offset]
     consumer.assign(wanted)
     read = [(m.partition(), m.offset(), m.value()) for m in drain(consumer, ends)]
     consumer.close()
