@@ -1,6 +1,6 @@
-"""How long a client waits when a leader is killed: three nodes, one producer, `kill -9` again and again.
+"""How long a client waits when a leader is killed or stopped: three nodes, one producer, again and again.
 
-Called by `cargo xtask bench failover`, which names the server in E2E_SERVER.
+Called by `cargo xtask bench failover`, which names the server in E2E_SERVER and Apache Kafka in E2E_KAFKA_JARS.
 """
 
 import argparse
@@ -20,53 +20,21 @@ from confluent_kafka import Producer  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 from harness import wire  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402
+from harness.probe import Probe  # noqa: E402
 
 TOPIC = "failover"
 # Records per second of the producer: how finely a wait can be told.
 RATE = 500
-# How long it goes on after each kill, at least.
+# How long it goes on after each end of a leader, at least.
 SETTLE_S = 1.0
+# What is measured, and how often at most: a JVM takes its time to come back.
+RUNS = [("chronik", "kill", 30), ("chronik", "stop", 30), ("kafka", "kill", 10)]
+# Apache Kafka's own defaults, which the harness shortens otherwise.
+SETTINGS = {"chronik": {}, "kafka": {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000"}}
+ENDS = {"kill": "kill -9", "stop": "SIGTERM"}
 
 
-class Client:
-    """A librdkafka producer with its default settings, idempotent, acks=all: one record at a time is due, on one partition."""
-
-    def __init__(self, bootstrap):
-        self.producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 0})
-        self.acknowledged = []
-        self.failed = []
-        self.sent = 0
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        due = time.monotonic()
-        while not self.ended.is_set():
-            self.producer.produce(TOPIC, b"%d" % self.sent, partition=0, on_delivery=self.told)
-            self.sent += 1
-            due += 1 / RATE
-            self.producer.poll(max(0, due - time.monotonic()))
-        self.producer.flush(60)
-
-    def told(self, error, message):
-        if error:
-            self.failed.append(str(error))
-        else:
-            self.acknowledged.append((time.monotonic(), message.offset()))
-
-    def longest_wait(self, since, until):
-        """The longest time without an acknowledgement, in milliseconds."""
-        moments = [moment for moment, _ in list(self.acknowledged) if since <= moment <= until]
-        edges = [since, *moments, until]
-        return max(later - earlier for earlier, later in zip(edges, edges[1:])) * 1000
-
-    def end(self):
-        self.ended.set()
-        self.thread.join(90)
-
-
-def until(condition, timeout_s=30):
+def until(condition, timeout_s=60):
     """When the condition came true."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
@@ -79,49 +47,95 @@ def until(condition, timeout_s=30):
     raise AssertionError("it never came true")
 
 
-def kill_and_watch(cluster, client, victim, was_metadata_leader):
-    """Milliseconds from the kill: until another leads the metadata, until another leads the partition, and the producer's wait."""
+class Writer:
+    """Asks the nodes one after the other to take a record for the partition (acks=all) until one of them does, and again: when
+    nobody does, there is no leader that can be written to. No client's intervals are in this."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.taken = [time.monotonic()]
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join(30)
+
+    def run(self):
+        body = wire.produce_body(TOPIC, 0, wire.batch([b"writer"]), timeout_ms=1000)
+        node = self.cluster.nodes[0]
+        connection = None
+        while not self.ended.is_set():
+            try:
+                connection = connection or wire.Connection(node.port, timeout_s=2)
+                error, _ = wire.produce_error(connection.request(wire.PRODUCE, 3, body))
+                if error == 0:
+                    self.taken.append(time.monotonic())
+                    continue
+            except (OSError, EOFError):
+                pass
+            if connection is not None:
+                connection.close()
+            node, connection = self.cluster[node.node_id % len(self.cluster.nodes) + 1], None
+            time.sleep(0.001)
+
+    def longest_gap_ms(self, since):
+        moments = [moment for moment in self.taken if moment >= since]
+        edges = [since, *moments, time.monotonic()]
+        return max(later - earlier for earlier, later in zip(edges, edges[1:])) * 1000
+
+
+def end_and_watch(cluster, client, victim, how, was_metadata_leader):
+    """Milliseconds from the end of a leader: until another leads the metadata, until another leads the partition, how long nobody
+    could be written to, and the producer's wait."""
     survivor = cluster.others(victim)[0]
-    killed = time.monotonic()
-    victim.kill()
-    elected = None
-    if was_metadata_leader:
-        elected = until(lambda: wire.metadata_leader(survivor.port, 1) not in (None, victim.node_id))
-    moved = until(lambda: cluster.partitions(TOPIC, survivor)[0].leader not in (-1, victim.node_id))
-    until(lambda: client.acknowledged and client.acknowledged[-1][0] > moved)
-    time.sleep(SETTLE_S)
-    wait = client.longest_wait(killed, time.monotonic())
+    with Writer(cluster) as writer:
+        until(lambda: len(writer.taken) > 10)
+        began = time.monotonic()
+        victim.process.kill() if how == "kill" else victim.ask_to_stop()
+        elected = None
+        if was_metadata_leader:
+            elected = until(lambda: wire.metadata_leader(survivor.port, 1) not in (None, victim.node_id))
+        moved = until(lambda: cluster.partitions(TOPIC, survivor)[0].leader not in (-1, victim.node_id))
+        until(lambda: client.acknowledged and client.acknowledged[-1][0] > moved and writer.taken[-1] > moved)
+        victim.wait_until_stopped()
+        time.sleep(SETTLE_S)
+        gap = writer.longest_gap_ms(began)
     return {
-        "metadata_ms": elected and (elected - killed) * 1000,
-        "partition_ms": (moved - killed) * 1000,
-        "client_ms": wait,
+        "metadata_ms": elected and (elected - began) * 1000,
+        "partition_ms": (moved - began) * 1000,
+        "not_writable_ms": gap,
+        "client_ms": client.longest_wait_ms(began, time.monotonic()),
     }
 
 
-def measure(kills):
+def measure(against, how, count):
     with tempfile.TemporaryDirectory(prefix="chronik-failover-") as directory:
-        cluster = Cluster("chronik", Path(directory), {}, 3)
+        cluster = Cluster(against, Path(directory), SETTINGS[against], 3)
         try:
             cluster.start()
             admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
             admin.create_topics([NewTopic(TOPIC, 1, 3)])[TOPIC].result()
             cluster.wait_in_sync(TOPIC)
-            client = Client(cluster.bootstrap)
+            # With its default settings but these: one record at a time is due, on one partition.
+            producer = Producer({"bootstrap.servers": cluster.bootstrap, "enable.idempotence": True, "linger.ms": 0})
+            client = Probe(producer, TOPIC, per_second=RATE).start()
             rounds = []
-            for number in range(kills):
+            for number in range(count):
                 until(lambda: client.acknowledged)
                 # In turns whoever leads the partition, and whoever leads the metadata too when they are one.
                 victim = cluster.leader(TOPIC)
-                metadata_leader = cluster.metadata_leader()
-                outcome = kill_and_watch(cluster, client, victim, metadata_leader is victim)
-                rounds.append({"both": metadata_leader is victim, **outcome})
+                both = cluster.metadata_leader() is victim
+                rounds.append({"both": both, **end_and_watch(cluster, client, victim, how, both)})
                 print(f"  {number + 1}: {describe(rounds[-1])}", flush=True)
                 victim.start()
                 cluster.wait_for_nodes()
                 cluster.wait_in_sync(TOPIC)
-            client.end()
-            offsets = [offset for _, offset in client.acknowledged]
-            assert not client.failed, client.failed[:3]
+            offsets = [offset for _, offset, _ in client.finish()]
             assert len(offsets) == client.sent == len(set(offsets)), "each record is acknowledged once, at a place of its own"
             return rounds, client.sent
         finally:
@@ -130,41 +144,62 @@ def measure(kills):
 
 def describe(outcome):
     metadata = f"metadata led again after {outcome['metadata_ms']:.0f} ms, " if outcome["both"] else ""
-    return f"{metadata}partition led again after {outcome['partition_ms']:.0f} ms, the producer waited {outcome['client_ms']:.0f} ms"
+    return (
+        f"{metadata}partition led again after {outcome['partition_ms']:.0f} ms, not writable for {outcome['not_writable_ms']:.0f} ms, "
+        f"the producer waited {outcome['client_ms']:.0f} ms"
+    )
 
 
 def summary(values):
     values = sorted(value for value in values if value is not None)
     if not values:
         return None
-    return {"count": len(values), "median": statistics.median(values), "max": values[-1]}
+    # The smallest value that 99 of 100 do not exceed: of thirty, the largest.
+    p99 = values[-(-len(values) * 99 // 100) - 1]
+    return {"count": len(values), "median": statistics.median(values), "p99": p99, "max": values[-1]}
+
+
+MEASURED = {
+    "metadata_ms": "another leads the metadata",
+    "partition_ms": "another leads the partition",
+    "not_writable_ms": "nobody can be written to",
+    "client_ms": "the producer's longest wait",
+}
+
+
+def run(against, how, count):
+    print(f"{against}, {ENDS[how]}, {count} times", flush=True)
+    rounds, sent = measure(against, how, count)
+    result = {"against": against, "how": ENDS[how], "times": count, "records": sent}
+    for name, what in MEASURED.items():
+        found = result[name] = summary(one[name] for one in rounds)
+        if found:
+            print(f"{what}: median {found['median']:.0f} ms, longest {found['max']:.0f} ms, of {found['count']}")
+    print(f"{sent} records sent, each acknowledged once", flush=True)
+    return {**result, "rounds": rounds}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--kills", type=int, help="how often, at most; 30 unless told, and 10 of Apache Kafka")
+    parser.add_argument("--how", choices=ENDS, help="only this end of a leader; both unless told")
+    parser.add_argument("--against", choices=SETTINGS, help="only this server; both unless told")
     parser.add_argument("--commit", default="")
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
-    rounds, sent = measure(arguments.kills)
+    chosen = [
+        (against, how, min(count, arguments.kills or count))
+        for against, how, count in RUNS
+        if arguments.against in (None, against) and arguments.how in (None, how)
+    ]
+    if not chosen:
+        parser.error(f"of {arguments.against} {arguments.how} is not measured")
     result = {
-        "what": "three nodes on one machine, kill -9 of the partition's leader, milliseconds",
+        "what": "three nodes on one machine, the end of a partition's leader, milliseconds",
         "commit": arguments.commit,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "records": sent,
-        "metadata_ms": summary(one["metadata_ms"] for one in rounds),
-        "partition_ms": summary(one["partition_ms"] for one in rounds),
-        "client_ms": summary(one["client_ms"] for one in rounds),
-        "rounds": rounds,
+        "runs": [run(*one) for one in chosen],
     }
-    for name, what in [
-        ("metadata_ms", "another leads the metadata"),
-        ("partition_ms", "another leads the partition"),
-        ("client_ms", "the producer's longest wait"),
-    ]:
-        if found := result[name]:
-            print(f"{what}: median {found['median']:.0f} ms, longest {found['max']:.0f} ms, of {found['count']} kills")
-    print(f"{sent} records sent, each acknowledged once")
     if arguments.results:
         arguments.results.write_text(json.dumps(result, indent=1) + "\n")
 

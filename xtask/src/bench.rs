@@ -51,14 +51,16 @@ fn places(bench: &mut Command, arguments: &[String]) {
     bench.arg("--notes").arg(root().join("bench/notes.toml"));
 }
 
-/// How long clients wait when a leader is killed: three nodes as processes, and clients of other people's.
+/// How long clients wait when a leader is killed or stopped: three nodes as processes, beside three of Apache Kafka's, and clients of
+/// other people's.
 fn failover(arguments: &[String]) -> Result<()> {
     step("building", cargo().args(["build", "--profile", "dist", "--package", "chronik-cli"]))?;
     let server = cache().with_file_name("dist").join("chronik-server");
     let mut script = Command::new(prepare::python()?);
     script.arg(root().join("tests/e2e/failover.py")).env("E2E_SERVER", server);
+    script.env("E2E_KAFKA_JARS", prepare::kafka_jars()?);
     script.arg("--commit").arg(commit()?).arg("--results").arg(root().join("bench/results/failover.json"));
-    step("killing leaders", script.args(arguments))
+    step("ending leaders", script.args(arguments))
 }
 
 /// For work on the server itself: no peers to fetch, and a build that takes seconds.

@@ -193,11 +193,11 @@ class Chronik(Broker):
 
     kind = "chronik"
 
-    def __init__(self, directory, settings=None, binary=None, storage=None, limits=None, disk_mib=None):
-        """`disk_mib` gives the data directory a small disk of its own (memory, in a mount namespace of the process)."""
+    def __init__(self, directory, settings=None, binary=None, storage=None, limits=None, replication=None, disk_mib=None):
+        """`storage`, `limits` and `replication` are tables of its file. `disk_mib` gives the data directory a small disk of its own (memory, in a mount namespace of the process)."""
         super().__init__(directory, settings)
         self.binary = binary or os.environ["E2E_SERVER"]
-        self.tables = {"storage": storage or {}, "limits": limits or {}}
+        self.tables = {"storage": storage or {}, "limits": limits or {}, "replication": replication or {}}
         self.disk_mib = disk_mib
 
     def prepare(self):

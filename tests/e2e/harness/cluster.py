@@ -12,8 +12,8 @@ HEARTBEAT_INTERVAL_MS = 500
 class ChronikNode(Chronik):
     """A node of our own."""
 
-    def __init__(self, directory, settings, node_id):
-        super().__init__(directory, {**settings, "node.id": str(node_id)})
+    def __init__(self, directory, settings, node_id, **tables):
+        super().__init__(directory, {**settings, "node.id": str(node_id)}, **tables)
         self.wal_port, self.raft_port = free_port(), free_port()
         self.nodes = []
 
@@ -31,15 +31,14 @@ class ChronikNode(Chronik):
 class KafkaNode(Kafka):
     """A node of Apache Kafka's, broker and controller in one."""
 
-    def __init__(self, directory, settings, node_id):
+    def __init__(self, directory, settings, node_id, **_):
         of_cluster = {
-            "node.id": str(node_id),
             "offsets.topic.replication.factor": settings["default.replication.factor"],
             "broker.session.timeout.ms": str(SESSION_TIMEOUT_MS),
             "broker.heartbeat.interval.ms": str(HEARTBEAT_INTERVAL_MS),
             "group.coordinator.append.linger.ms": "0",
         }
-        super().__init__(directory, {**settings, **of_cluster})
+        super().__init__(directory, {**of_cluster, **settings, "node.id": str(node_id)})
         self.nodes = []
 
     def _voters(self):
@@ -50,9 +49,11 @@ NODES = {"chronik": ChronikNode, "kafka": KafkaNode}
 
 
 class Cluster:
-    """Nodes 1 to `size`."""
+    """Nodes 1 to `size`. `tables`: what else their files say, by the names of our own (`storage`, `replication`)."""
 
-    def __init__(self, kind, directory, settings, size):
+    node_types = NODES
+
+    def __init__(self, kind, directory, settings, size, **tables):
         self.kind = kind
         replicas = min(3, size)
         settings = {
@@ -60,7 +61,8 @@ class Cluster:
             "min.insync.replicas": "2" if replicas == 3 else "1",
             **settings,
         }
-        self.nodes = [NODES[kind](directory / f"node-{number}", settings, number) for number in range(1, size + 1)]
+        node = self.node_types[kind]
+        self.nodes = [node(directory / f"node-{number}", settings, number, **tables) for number in range(1, size + 1)]
         for node in self.nodes:
             node.nodes = self.nodes
 
