@@ -51,6 +51,10 @@ cargo xtask <command>
   stress
         Ten thousand connections, and other neglects of theirs: the cases `connections` of `test` with all of their numbers.
 
+  faults [--rounds N] [--seed S] [--only PART]…
+        Three nodes as processes, and all that can happen to them, at length: 50 rounds of faults under load, a network at fault,
+        followers that were away for a million records, a million records through a kill and a stop. `test` has short forms of all.
+
   tidy  The boundaries that no compiler holds: forbidden edges between crates, licences, file names in documents, remains.
 ";
 
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Some("differ") => differ::run(&arguments[1..]),
         Some("fuzz") => fuzz::run(&arguments[1..]),
         Some("stress") => test::stress(&arguments[1..]),
+        Some("faults") => test::faults(&arguments[1..]),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");

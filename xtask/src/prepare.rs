@@ -13,13 +13,14 @@ use crate::process::{cache, cargo, root, run};
 pub(crate) struct Prepared {
     pub(crate) kafka_jars: PathBuf,
     pub(crate) go_cases: PathBuf,
+    pub(crate) toxiproxy: PathBuf,
     pub(crate) server: PathBuf,
 }
 
 /// Makes all of it; quick when it is there already.
 pub(crate) fn all() -> Result<Prepared> {
     python()?;
-    Ok(Prepared { kafka_jars: kafka_jars()?, go_cases: go_cases()?, server: server()? })
+    Ok(Prepared { kafka_jars: kafka_jars()?, go_cases: go_cases()?, toxiproxy: toxiproxy()?, server: server()? })
 }
 
 /// A virtual environment with the pinned clients. The path of its interpreter.
@@ -56,6 +57,15 @@ pub(crate) fn go_cases() -> Result<PathBuf> {
     let mut go = Command::new("go");
     go.current_dir(root().join("tests/go")).args(["build", "-trimpath", "-o"]).arg(&binary).arg(".");
     run("building the franz-go cases", &mut go)?;
+    Ok(binary)
+}
+
+/// What stands between nodes whose network is at fault.
+pub(crate) fn toxiproxy() -> Result<PathBuf> {
+    let binary = cache().join("toxiproxy");
+    let mut go = Command::new("go");
+    go.current_dir(root().join("tests/toxiproxy")).args(["build", "-trimpath", "-o"]).arg(&binary);
+    run("building Toxiproxy", go.arg("github.com/Shopify/toxiproxy/v2/cmd/server"))?;
     Ok(binary)
 }
 

@@ -17,6 +17,8 @@ struct Options {
     list: bool,
     against: Option<String>,
     jobs: Option<String>,
+    /// Also what cases print that pass.
+    show: bool,
 }
 
 /// The name that stands for `cargo test` in `--only`.
@@ -25,6 +27,8 @@ const UNIT: &str = "unit";
 const CONFORMANCE: &str = "conformance";
 /// The cases that have more to do when they are asked for the whole of it.
 const CONNECTIONS: &str = "connections::";
+/// Those of them that have clusters.
+const FAULTS: [&str; 4] = ["cluster_catch_up::", "cluster_network::", "cluster_million::", "cluster_rounds::"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = parse(arguments)?;
@@ -60,6 +64,50 @@ pub(crate) fn stress(arguments: &[String]) -> Result<()> {
     end_to_end(&options, &environment)
 }
 
+/// Clusters and what can happen to them, in the length that the gate has no time for. Without `--only` all such cases.
+pub(crate) fn faults(arguments: &[String]) -> Result<()> {
+    toolchain::require()?;
+    let (own, rest) = rounds(arguments)?;
+    let mut options = parse(&rest)?;
+    if options.only.is_empty() {
+        options.only.extend(FAULTS.map(str::to_owned));
+    }
+    options.jobs.get_or_insert_with(|| "1".to_owned());
+    options.show = true;
+    let prepared = prepare::all()?;
+    let mut environment = environment(&prepared);
+    environment.push(("E2E_WHOLE", Path::new("1")));
+    environment.push(("E2E_ROUNDS", Path::new(&own.rounds)));
+    environment.push(("E2E_SEED", Path::new(&own.seed)));
+    end_to_end(&options, &environment)
+}
+
+struct RoundsOptions {
+    rounds: String,
+    seed: String,
+}
+
+/// Takes `--rounds` and `--seed` out of the arguments.
+fn rounds(arguments: &[String]) -> Result<(RoundsOptions, Vec<String>)> {
+    let mut options = RoundsOptions { rounds: "50".to_owned(), seed: "1".to_owned() };
+    let mut others = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let place = match argument.as_str() {
+            "--rounds" => &mut options.rounds,
+            "--seed" => &mut options.seed,
+            _ => {
+                others.push(argument.clone());
+                continue;
+            }
+        };
+        let value = rest.next().with_context(|| format!("{argument} needs a value"))?;
+        let _: u64 = value.parse().with_context(|| format!("{argument} {value}: not a number"))?;
+        place.clone_from(value);
+    }
+    Ok((options, others))
+}
+
 /// What needs no client: first the boundaries, since they are quickest to say no.
 fn unit() -> Result<()> {
     eprintln!("== tidy");
@@ -74,6 +122,7 @@ fn environment(prepared: &Prepared) -> Vec<(&'static str, &Path)> {
         ("E2E_SERVER", &prepared.server),
         ("E2E_KAFKA_JARS", &prepared.kafka_jars),
         ("E2E_GO_CASES", &prepared.go_cases),
+        ("E2E_TOXIPROXY", &prepared.toxiproxy),
     ]
 }
 
@@ -90,6 +139,9 @@ fn end_to_end(options: &Options, environment: &[(&str, &Path)]) -> Result<()> {
     }
     if let Some(jobs) = &options.jobs {
         runner.args(["--jobs", jobs]);
+    }
+    if options.show {
+        runner.arg("--show");
     }
     if options.list {
         runner.arg("--list");
@@ -127,6 +179,16 @@ mod tests {
         let options = parse(&arguments).unwrap();
         assert_eq!(options.only, ["crash", "java"]);
         assert_eq!(options.jobs.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn rounds_and_seed_are_numbers_and_the_rest_is_left() {
+        let arguments: Vec<String> = ["--only", "rounds", "--rounds", "3"].map(String::from).to_vec();
+        let (options, rest) = rounds(&arguments).unwrap();
+        assert_eq!((options.rounds.as_str(), options.seed.as_str()), ("3", "1"));
+        assert_eq!(rest, ["--only", "rounds"]);
+        assert!(rounds(&["--rounds".into(), "many".into()]).is_err());
+        assert!(rounds(&["--seed".into()]).is_err());
     }
 
     #[test]

@@ -35,7 +35,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         program: "go",
         probe: &["version"],
-        needed_for: "franz-go (Go 1.21 or later, which fetches the one that is asked for)",
+        needed_for: "franz-go and Toxiproxy (Go 1.21 or later, which fetches the one that is asked for)",
         debian_package: "golang-go",
     },
     Tool {

@@ -41,12 +41,14 @@ class Context:
             self._cluster = self.new_cluster().start()
         return self._cluster
 
-    def new_cluster(self):
-        """The same, not started yet."""
+    def new_cluster(self, proxied=False, **tables):
+        """The same, not started yet. `proxied`: with a network that can be at fault; `tables` of its nodes' files."""
         from harness.cluster import Cluster
+        from harness.network import ProxiedCluster
 
         assert self.nodes > 1, "a case that has a cluster says of how many nodes"
-        self._cluster = Cluster(self.against, self.directory, self.settings, self.nodes)
+        kind = ProxiedCluster if proxied else Cluster
+        self._cluster = kind(self.against, self.directory, self.settings, self.nodes, **tables)
         self._own.append(self._cluster)
         return self._cluster
 

@@ -68,7 +68,12 @@ def create_topic(port, name, partitions, replication_factor, timeout_s=30):
 
 
 def metadata_leader(port, timeout_s=5):
-    """The node that leads the metadata's Raft group, as this one knows it (DescribeQuorum v0); none while nobody does."""
+    """The node that leads the metadata's Raft group, as this one knows it; none while nobody does."""
+    return metadata_quorum(port, timeout_s)[0]
+
+
+def metadata_quorum(port, timeout_s=5):
+    """Who leads the metadata's Raft group, as this node knows it, and in which epoch (DescribeQuorum v0); none while nobody does."""
     topic = uvarint(2) + compact_string("__cluster_metadata") + uvarint(2) + struct.pack(">i", 0) + b"\0\0"
     with Connection(port, timeout_s) as connection:
         connection.correlation_id += 1
@@ -76,13 +81,13 @@ def metadata_leader(port, timeout_s=5):
         answer = Reader(connection.answer())
     answer.int8()
     if answer.int16() != 0 or answer.uvarint() < 2:
-        return None
+        return None, None
     answer.bytes(answer.uvarint() - 1)
     if answer.uvarint() < 2:
-        return None
+        return None, None
     answer.int32()
-    error, leader = answer.int16(), answer.int32()
-    return leader if error == 0 and leader >= 0 else None
+    error, leader, epoch = answer.int16(), answer.int32(), answer.int32()
+    return (leader, epoch) if error == 0 and leader >= 0 else (None, None)
 
 
 class Reader:
@@ -104,6 +109,9 @@ class Reader:
 
     def int32(self):
         return struct.unpack(">i", self.bytes(4))[0]
+
+    def int64(self):
+        return struct.unpack(">q", self.bytes(8))[0]
 
     def uvarint(self):
         value, shift = 0, 0
@@ -244,6 +252,33 @@ def fetch_body(topic, partition, offset, max_bytes=1 << 20, max_wait_ms=0, min_b
         + string(topic)
         + struct.pack(">iiqi", 1, partition, offset, max_bytes)
     )
+
+
+def fetch_from_replica(port, topic, partition, offset, max_bytes=8 << 20):
+    """What this node has of a partition from an offset on, whether it leads or follows (Fetch v11, KIP-392): error, high watermark,
+    and batches."""
+    body = (
+        struct.pack(">iiiib", -1, 0, 0, max_bytes, 0)
+        + struct.pack(">ii", 0, -1)
+        + struct.pack(">i", 1)
+        + string(topic)
+        + struct.pack(">iiiqqi", 1, partition, -1, offset, -1, max_bytes)
+        + struct.pack(">i", 0)
+        + string("")
+    )
+    with Connection(port) as connection:
+        answer = Reader(connection.request(FETCH, 11, body))
+    answer.int32()
+    error = answer.int16()
+    assert error == 0, f"a fetch is answered with error {error}"
+    answer.bytes(4 + 4)
+    answer.string()
+    answer.bytes(4 + 4)
+    error, high_watermark = answer.int16(), answer.int64()
+    answer.bytes(8 + 8)
+    answer.bytes(16 * max(0, answer.int32()))
+    answer.int32()
+    return error, high_watermark, answer.bytes(max(0, answer.int32()))
 
 
 def batch(values, *, producer_id=-1, producer_epoch=-1, base_sequence=-1, attributes=0, timestamp_ms=1_700_000_000_000,
