@@ -1,5 +1,6 @@
 //! All figures, in the order in which they are taken and shown.
 
+mod cluster;
 mod fetch;
 mod idle;
 mod latency;
@@ -31,7 +32,7 @@ pub(crate) const ALL: &[Figure] = &[
 ];
 
 /// Figures that are only taken when they are named.
-pub(crate) const APART: &[Figure] = &[crate::long::FIGURE];
+pub(crate) const APART: &[Figure] = &[crate::long::FIGURE, cluster::FIGURE];
 
 /// What a change to the server is looked at with: a few minutes, and nothing to be fetched.
 pub(crate) const QUICK: &[Figure] =

@@ -27,10 +27,24 @@ rootLogger.level = warn
 rootLogger.appenderRef.stderr.ref = STDERR
 ";
 
+/// A broker that is a controller too.
+pub(crate) struct Node {
+    pub(crate) id: usize,
+    pub(crate) port: u16,
+    /// The controllers' ports of all nodes, by ascending id from 1.
+    pub(crate) controllers: Vec<u16>,
+}
+
+impl Node {
+    pub(crate) fn alone(port: u16, controller_port: u16) -> Node {
+        Node { id: 1, port, controllers: vec![controller_port] }
+    }
+}
+
 /// Formats a data directory and gives the command that starts the broker on it.
-pub(crate) fn prepare(jars: &Path, directory: &Path, port: u16, controller_port: u16) -> Result<Command> {
+pub(crate) fn prepare(jars: &Path, directory: &Path, node: &Node) -> Result<Command> {
     let properties = directory.join("server.properties");
-    fs::write(&properties, settings(&directory.join("data"), port, controller_port))?;
+    fs::write(&properties, settings(&directory.join("data"), node))?;
     fs::write(directory.join("log4j2.properties"), LOGGING)?;
     let mut format = java(jars, directory, &["-Xmx256m"]);
     format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
@@ -52,11 +66,16 @@ fn java(jars: &Path, directory: &Path, heap: &[&str]) -> Command {
     command
 }
 
-fn settings(data: &Path, port: u16, controller_port: u16) -> String {
+/// On several nodes everything has three copies, two of which have to be in sync, as on ours.
+fn settings(data: &Path, node: &Node) -> String {
+    let Node { id, port, controllers } = node;
+    let controller_port = controllers[id - 1];
+    let voters: Vec<_> = controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{port}")).collect();
+    let (copies, in_sync) = if controllers.len() > 1 { (3, 2) } else { (1, 1) };
     format!(
         "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={id}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
@@ -69,16 +88,19 @@ socket.receive.buffer.bytes=102400
 socket.request.max.bytes=104857600
 log.dirs={data}
 num.partitions=1
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
 num.recovery.threads.per.data.dir=2
-offsets.topic.replication.factor=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+offsets.topic.replication.factor={copies}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
 log.retention.hours=168
 log.segment.bytes=1073741824
 log.retention.check.interval.ms=300000
 ",
+        voters = voters.join(","),
         data = data.display()
     )
 }

@@ -13,6 +13,7 @@ mod raw;
 mod report;
 mod sample;
 mod topic;
+mod trio;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -43,16 +43,21 @@ impl Broker {
     pub(crate) fn launch(programs: &Programs, peer: Peer, directory: PathBuf) -> Result<Broker> {
         fs::create_dir_all(&directory)?;
         let port = free_port()?;
-        let mut command = match peer {
+        let command = match peer {
             Peer::Ours => server(&programs.server, &directory, port, "commit")?,
             Peer::OursUnsynced => server(&programs.server, &directory, port, "interval")?,
             Peer::Floor => floor(&programs.floor, &directory, port, true),
             Peer::FloorUnsynced => floor(&programs.floor, &directory, port, false),
             Peer::Kafka | Peer::KafkaFlushed => {
                 let jars = programs.kafka_jars.as_deref().context("Apache Kafka's jars were not given")?;
-                kafka::prepare(jars, &directory, port, free_port()?)?
+                kafka::prepare(jars, &directory, &kafka::Node::alone(port, free_port()?))?
             }
         };
+        Broker::start(command, port, directory)
+    }
+
+    /// Starts one that is to listen on `port` by this command, without waiting for it.
+    pub(crate) fn start(mut command: Command, port: u16, directory: PathBuf) -> Result<Broker> {
         command.stdin(Stdio::null()).current_dir(&directory);
         let launched = Instant::now();
         let process = spawn(&mut command, &directory)?;
@@ -168,7 +173,7 @@ fn floor(program: &Path, directory: &Path, port: u16, sync: bool) -> Command {
 
 /// A port below those that the system hands out for outgoing connections, and none that was given before: what was asked
 /// for is not yet listened on. `CHRONIK_BENCH_PORTS` moves the hundred ports.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     let first: u16 = std::env::var("CHRONIK_BENCH_PORTS").ok().and_then(|port| port.parse().ok()).unwrap_or(21_200);
     (0..100)

@@ -34,12 +34,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     step("measuring", bench.args(arguments))
 }
 
-/// A whole run, the long run and `page` write what is kept in the tree; figures that are taken alone stay out of it, for what
+/// A whole run, the runs that stand apart and `page` write what is kept in the tree; figures that are taken alone stay out of it, for what
 /// stands side by side in the page was measured in one go.
 fn places(bench: &mut Command, arguments: &[String]) {
     let kept = match arguments {
         [] => true,
-        [long, options @ ..] if long == "long" => options.iter().all(|option| option != "--small"),
+        [apart, options @ ..] if ["long", "cluster"].contains(&apart.as_str()) => options.iter().all(|option| option != "--small"),
         only => only == ["page"],
     };
     if !kept {

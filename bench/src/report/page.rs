@@ -61,10 +61,15 @@ pub(crate) fn generated(records: &[Record], notes: &BTreeMap<String, String>) ->
     out
 }
 
+/// Taken in a run of its own.
+fn is_apart(record: &Record) -> bool {
+    crate::figures::APART.iter().any(|figure| figure.name == record.figure)
+}
+
 fn conditions(out: &mut String, records: &[Record]) {
     let first = &records[0];
     let minutes: f64 =
-        records.iter().filter(|record| record.figure != "long").map(|record| record.seconds).sum::<f64>() / 60.0;
+        records.iter().filter(|record| !is_apart(record)).map(|record| record.seconds).sum::<f64>() / 60.0;
     let loads = records.iter().flat_map(|record| &record.outcome.rows).flat_map(|row| &row.columns);
     let (low, high) = loads
         .flat_map(|column| &column.samples.loads)
