@@ -8,7 +8,7 @@ use chronik_state::ids::{Offset, TimestampMs};
 use chronik_state::partition::producers::{Appended, Producers, Truncated};
 
 use super::append::producer_batch;
-use super::segment::{Segment, SegmentError, SegmentView};
+use super::segment::{Bounds, Segment, SegmentError, SegmentView};
 use super::{PartitionLog, State};
 use crate::batch::BatchView;
 use crate::checkpoint::ActiveRow;
@@ -259,7 +259,8 @@ impl PartitionLog {
         state.opened.as_mut().expect("opened by the caller").active = Some(Arc::clone(&active));
         let length = if cut.position > 0 && active.base == cut.base { u64::from(cut.position) } else { self.file_length(&active)? };
         let context = self.context(state, now_ms);
-        let bounds = active.rebuild_index(length, false, &context)?;
+        let expected = Bounds { length, index_length: 0, end: cut.offset, max_timestamp: -1 };
+        let bounds = active.rebuild_index(expected, false, &context)?;
         // Entries of what was cut must not come back after a crash, as entries of what will be written there.
         active.sync_index(context.disk.as_ref()).map_err(|error| active.io(error))?;
         state.active = Some(ActiveRow {

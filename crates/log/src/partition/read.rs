@@ -187,8 +187,8 @@ impl PartitionLog {
     /// As `repair_index`, for who holds the segments' lock.
     pub(super) fn repair_index_locked(&self, state: &mut State, view: &SegmentView, context: &ReadContext) -> Result<SegmentView, ReadError> {
         let is_active = state.active.is_some_and(|active| active.base == view.segment.base);
-        let length = if is_active { state.active_bounds().expect("checked").length } else { view.bounds.length };
-        let bounds = view.segment.rebuild_index(length, !is_active, context)?;
+        let expected = if is_active { state.active_bounds().expect("checked") } else { view.bounds };
+        let bounds = view.segment.rebuild_index(expected, !is_active, context)?;
         if let Some(active) = state.active.as_mut().filter(|_| is_active) {
             active.index_length = bounds.index_length;
         }

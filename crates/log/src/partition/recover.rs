@@ -67,6 +67,12 @@ impl PartitionLog {
         lsn < self.state.lock().row_lsn
     }
 
+    /// Part of it is in files that the checkpoint knows.
+    pub(crate) fn needs_files(&self) -> bool {
+        let state = self.state.lock();
+        state.active.is_some() && self.log_start_offset() < state.segments_end
+    }
+
     /// Puts the high watermark within what the log holds, after everything has been replayed.
     pub(crate) fn finish_replay(&self) {
         let bounded = self.high_watermark().min(self.log_end_offset()).max(self.log_start_offset());
@@ -210,6 +216,7 @@ impl PartitionLog {
 
     fn open_active(&self, state: &mut State, segment: &Segment, now_ms: TimestampMs) -> Result<(), ReadError> {
         let context = self.context(state, now_ms);
+        let bounds = state.active_bounds().expect("the caller has looked");
         let active = state.active.as_mut().expect("the caller has looked");
         let disk = self.shared.disk.as_ref();
         let length = segment.data(disk).and_then(|file| file.length()).map_err(|error| segment.io(error))?;
@@ -218,7 +225,7 @@ impl PartitionLog {
         }
         let index_length = segment.index(disk).and_then(|file| file.length()).map_err(|error| segment.io(error))?;
         if index_length < active.index_length {
-            active.index_length = segment.rebuild_index(active.length, false, &context)?.index_length;
+            active.index_length = segment.rebuild_index(bounds, false, &context)?.index_length;
         } else if index_length > active.index_length {
             // Entries of batches that a crash took back must not come back as entries of those written in their place.
             let cut = segment.index(disk).and_then(|file| file.set_length(active.index_length).and_then(|()| file.sync()));

@@ -221,8 +221,18 @@ impl Segment {
         Ok(*self.sealed.lock().get_or_insert(bounds))
     }
 
-    /// Builds the index of the first `length` bytes anew, verifying every batch; returns the bounds.
-    pub(crate) fn rebuild_index(&self, length: u64, seal: bool, context: &ReadContext) -> Result<Bounds, ReadError> {
+    /// Builds the index of the bytes that count anew, verifying every batch. They must end where `expected` says: what the segment
+    /// itself says of its end is no more to be believed than its index.
+    pub(crate) fn rebuild_index(&self, expected: Bounds, seal: bool, context: &ReadContext) -> Result<Bounds, ReadError> {
+        let bounds = self.index_anew(expected.length, seal, context)?;
+        if bounds.end != expected.end {
+            let what = format!("it ends at offset {} and should end at {}", bounds.end, expected.end);
+            return Err(self.corrupt(bounds.length, what));
+        }
+        Ok(bounds)
+    }
+
+    fn index_anew(&self, length: u64, seal: bool, context: &ReadContext) -> Result<Bounds, ReadError> {
         let mut builder = IndexBuilder::new(self.base, context.index_interval_bytes, -1);
         let mut entries = Vec::new();
         let end = self.verify(0, length, length, context, self.base, |place| {
@@ -285,7 +295,7 @@ impl Segment {
                 Ok(Bounds { length, index_length, end: seal.offset, max_timestamp: seal.max_timestamp_before })
             }
             Err(IndexError::Io(error)) => Err(self.io(error)),
-            _ => self.rebuild_index(length, true, context),
+            _ => self.index_anew(length, true, context),
         }
     }
 
@@ -553,6 +563,9 @@ impl Walker<'_> {
         let Some(next_offset) = base.checked_add(i64::from(last_delta) + 1) else {
             return Err(broken("its offsets end where none can follow"));
         };
+        if next_offset > self.view.bounds.end {
+            return Err(broken(&format!("it should end at offset {}", self.view.bounds.end)));
+        }
         let last_offset = next_offset - 1;
         self.position += bytes;
         self.offset = next_offset;
