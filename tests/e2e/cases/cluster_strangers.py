@@ -78,6 +78,30 @@ def a_node_with_a_new_disk_is_not_taken_for_the_old_one(cx):
 
 
 @case(nodes=3, only_chronik=True, timeout_s=120)
+def a_node_whose_log_is_gone_does_not_come_back_empty(cx):
+    """A file system that is not mounted: the others count on this node to have what it has confirmed, so it says no. With its log
+    back it goes on."""
+    topic = cx.name()
+    equal(wire.create_topic(cx.cluster[1].port, topic, 3, 3), 0)
+    cx.cluster.wait_in_sync(topic)
+    lost = cx.cluster[3]
+    lost.kill()
+    away = lost.data_dir.with_name("away")
+    away.mkdir()
+    for name in ("wal", "topics", "checkpoint"):
+        (lost.data_dir / name).rename(away / name)
+    lost.launch()
+    equal(lost.process.wait(30), 1, "its exit code")
+    said = lost.log_path.read_text()
+    assert "its log is gone" in said and "fix   mount or restore what is missing" in said, said[-2000:]
+    equal(wire.create_topic(cx.cluster[1].port, cx.name("meanwhile"), 3, 2), 0)
+    for path in away.iterdir():
+        path.rename(lost.data_dir / path.name)
+    lost.start()
+    cx.cluster.wait_in_sync(topic)
+
+
+@case(nodes=3, only_chronik=True, timeout_s=120)
 def a_node_of_another_cluster_stays_outside(cx):
     """A directory that has belonged to a cluster of its own is not taken into this one."""
     own = cx.cluster[3]
@@ -91,3 +115,29 @@ def a_node_of_another_cluster_stays_outside(cx):
     said = own.log_path.read_text()
     assert "belong to another cluster" in said and "AAAAAAAAAAAAAAAAAAAAAA" in said, said[-2000:]
     equal(wire.create_topic(cx.cluster[1].port, cx.name(), 3, 2), 0)
+
+
+@case(nodes=3, only_chronik=True, timeout_s=120)
+def nodes_that_mean_different_clusters_found_none(cx):
+    """The file of one of three leaves another out: it would found a cluster of two, into which the second would follow. Each says who
+    differs; with the right file the cluster begins."""
+    cluster = cx.new_cluster()
+    wrong, whole = cluster[3], cluster[3].nodes
+    right_settings = wrong.settings
+    wrong.nodes = [cluster[1], wrong]
+    wrong.settings = {**right_settings, "default.replication.factor": "2", "min.insync.replicas": "1"}
+    for node in cluster.nodes:
+        node.prepare()
+        node.launch()
+    said = "has [[peers]] [1, 3] in its configuration, and this node [1, 2, 3]"
+    eventually(lambda: f"node 3 at 127.0.0.1:{wrong.raft_port} {said}" in cluster[1].log_path.read_text(), "node 1 names both sides")
+    said = "has [[peers]] [1, 2, 3] in its configuration, and this node [1, 3]"
+    eventually(lambda: f"node 1 at 127.0.0.1:{cluster[1].raft_port} {said}" in wrong.log_path.read_text(), "and so does node 3")
+    equal([wire.serves(node.port) for node in cluster.nodes], [False] * 3, "who serves")
+    wrong.stop()
+    wrong.nodes, wrong.settings = whole, right_settings
+    wrong.prepare()
+    wrong.launch()
+    for node in cluster.nodes:
+        node.wait_until_ready()
+    cluster.wait_for_nodes()

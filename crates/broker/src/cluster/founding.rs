@@ -3,6 +3,9 @@
 //! All of them, because the Raft group begins with members that have promised nothing: if some could found it without the others,
 //! a node that lost its disk could found it a second time, and what was acknowledged before would be gone. A member is a
 //! directory, not a node: whoever comes back with an empty one is not known, and has to be added.
+//!
+//! And all of them have to mean the same nodes. One whose file names fewer would found a smaller cluster with those, into which the
+//! others would follow: an answer of a node with other [[peers]] counts for nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +17,7 @@ use chronik_council::snapshot::{has_founded, write_founding};
 use chronik_log::disk::Disk;
 use chronik_log::snapshot::SnapshotError;
 use chronik_log::vote::{self, Vote, VoteError};
-use chronik_log::{Identity, IdentityError};
+use chronik_log::{Identity, IdentityError, Storage};
 use chronik_state::metadata::record::{BrokerRecord, ClusterRecord, Endpoint, Record};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -69,29 +72,33 @@ pub(crate) struct Founded {
 pub(super) fn introduction(config: &Config, directory_id: [u8; 16]) -> Introduction {
     let own = config.cluster.as_ref().and_then(|cluster| cluster.peers.iter().find(|peer| peer.id == config.node_id));
     let address = |host_port: &HostPort| Address { host: host_port.host.clone(), port: host_port.port.into() };
+    let mut peers: Vec<i32> = config.cluster.iter().flat_map(|cluster| &cluster.peers).map(|peer| peer.id).collect();
+    peers.sort_unstable();
     Introduction {
         node_id: config.node_id,
         directory_id: directory_id.to_vec(),
         kafka: own.map(|peer| address(&peer.kafka)),
         wal: own.map(|peer| address(&peer.wal)),
         raft: own.map(|peer| address(&peer.raft)),
+        peers,
     }
 }
 
 /// Founds the cluster, or finds that it has been founded with this directory as a member. Returns at once where that was done
 /// at an earlier start.
 pub(crate) async fn found(
-    disk: &dyn Disk,
+    storage: &Storage,
     config: &Config,
     cluster: &ClusterConfig,
     identity: &Identity,
     listener: &TcpListener,
 ) -> Result<Founded, FoundingError> {
+    let disk = storage.disk();
     if has_founded(disk, &config.data_dir)? {
         return Ok(Founded { cluster_id: identity.cluster_id.clone(), members: BTreeMap::new() });
     }
     let own = introduction(config, directory_id(&identity.directory_id));
-    check_empty(disk, config)?;
+    check_empty(storage, config)?;
     let listener = listener.try_clone().map_err(FoundingError::Service)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let greeter = Greeter { own: own.clone() };
@@ -112,18 +119,18 @@ pub(crate) async fn found(
     founded
 }
 
-/// A cluster begins with empty directories: what a node on its own has written would be shadowed by what the others say.
-fn check_empty(disk: &dyn Disk, config: &Config) -> Result<(), FoundingError> {
-    let path = &config.data_dir;
-    let names = disk.list(path).map_err(FoundingError::Service)?;
-    let has_data = names.iter().any(|name| !(name.starts_with("node.") || name == "metadata" || name == "lock"));
-    if has_data {
-        return Err(FoundingError::Foreign(format!(
-            "{} belongs to a node on its own, and the configuration describes a cluster\n\nA cluster begins with empty directories.\n\nFix: start this node without peers, or give it an empty data directory",
-            path.display()
-        )));
+/// A cluster begins with empty directories: what is in one already would be shadowed by what the others say.
+fn check_empty(storage: &Storage, config: &Config) -> Result<(), FoundingError> {
+    if storage.log_ids().is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(FoundingError::Foreign(format!(
+        "{} holds a log, and no snapshot of a cluster's metadata: it belongs to a node on its own, or its directory `metadata` is gone\n\n\
+         A cluster begins with empty directories, and a member without its snapshot does not know what it has promised to the others. \
+         Nothing was touched.\n\n\
+         Fix: start a node on its own without peers; restore the directory `metadata` of a member; or give this node an empty data directory",
+        config.data_dir.display()
+    )))
 }
 
 /// Asks everybody until all have answered, or one knows that this directory belongs to its cluster.
@@ -142,7 +149,16 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
                 let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
                 warn!("the node at {host}:{port} says that it is node {other}, and the configuration says node {id}: correct the [[peers]] of one of them");
             }
-            match answer.filter(|_| said == Some(peer.id)) {
+            let differs = answer.as_ref().and_then(|answer| disagreement(answer, own)).map(<[i32]>::to_vec);
+            if let Some(theirs) = differs.as_ref().filter(|_| Instant::now() >= say_so) {
+                let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
+                warn!(
+                    "node {id} at {host}:{port} has [[peers]] {theirs:?} in its configuration, and this node {:?}: a cluster is founded by nodes that \
+                     name the same; correct the file of one of them, and start that node again",
+                    own.peers
+                );
+            }
+            match answer.filter(|_| said == Some(peer.id) && differs.is_none()) {
                 Some(answer) => answers.insert(peer.id, answer),
                 None => answers.remove(&peer.id),
             };
@@ -164,6 +180,12 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
         }
         sleep(PAUSE).await;
     }
+}
+
+/// The nodes of somebody who belongs to no cluster yet, and means others than this node does.
+fn disagreement<'a>(answer: &'a IntroduceResponse, own: &Introduction) -> Option<&'a [i32]> {
+    let theirs = &answer.from.as_ref()?.peers;
+    (answer.cluster_id.is_empty() && !theirs.is_empty() && *theirs != own.peers).then_some(theirs)
 }
 
 async fn ask(address: &HostPort, own: &Introduction) -> Option<IntroduceResponse> {

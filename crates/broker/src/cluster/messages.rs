@@ -30,6 +30,9 @@ pub(crate) struct Introduction {
     pub(crate) wal: Option<Address>,
     #[prost(message, optional, tag = "5")]
     pub(crate) raft: Option<Address>,
+    /// The ids of its [[peers]], ascending; empty if it does not say.
+    #[prost(int32, repeated, tag = "6")]
+    pub(crate) peers: Vec<i32>,
 }
 
 /// Asked before a cluster is founded, of every node that its file names.
