@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use chronik_log::disk::{Disk, RealDisk};
-use chronik_log::{Identity, Storage, StorageOptions, clean};
+use chronik_log::{Identity, Recovered, Storage, StorageOptions, clean};
 use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -234,9 +234,10 @@ pub(crate) fn bring_up_told(config: Config, cluster: &ClusterConfig) -> Result<(
     prepared.assemble(None)
 }
 
-/// A node with its ports and its directory, which has not opened its log yet.
+/// A node with its ports and its log, which does not know yet of which cluster it is.
 struct Prepared {
-    disk: Arc<dyn Disk>,
+    storage: Arc<Storage>,
+    recovered: Recovered,
     config: Config,
     settings: Settings,
     identity: Identity,
@@ -256,17 +257,14 @@ impl Prepared {
         let listening: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let peers = config.cluster.as_ref().map(|cluster| bind(cluster.raft_listen)).transpose()?;
         let replication = Replication::new(config.cluster.as_ref())?;
-        // A cluster of several gets its id when it is founded.
-        let cluster_id = if config.cluster.is_some() { String::new() } else { readable_id() };
-        let fresh = Identity { cluster_id, node_id: config.node_id, directory_id: readable_id() };
-        let identity = Identity::of_directory(disk.as_ref(), &config.data_dir, fresh)?;
-        Ok(Prepared { disk, config, settings, identity, listeners, listening, peers, replication })
+        let (identity, storage, recovered) = open_directory(disk, &config, &settings)?;
+        Ok(Prepared { storage, recovered, config, settings, identity, listeners, listening, peers, replication })
     }
 
     /// Waits until there is a cluster to be part of. At once where this was so before, or the node is alone.
     async fn found(&self) -> Result<Option<Founded>, StartError> {
         let Some((cluster, listener)) = self.config.cluster.as_ref().zip(self.peers.as_ref()) else { return Ok(None) };
-        let founded = founding::found(self.disk.as_ref(), &self.config, cluster, &self.identity, listener).await?;
+        let founded = founding::found(&self.storage, &self.config, cluster, &self.identity, listener).await?;
         Ok(Some(founded))
     }
 
@@ -280,12 +278,11 @@ impl Prepared {
     }
 
     fn assemble(self, founded: Option<Founded>) -> Result<(Arc<Node>, Vec<TcpListener>, Ready), StartError> {
-        let Prepared { disk, mut config, settings, identity, listeners, listening, peers, replication } = self;
+        let Prepared { storage, recovered, mut config, settings, identity, listeners, listening, peers, replication } = self;
         let sync = if config.sync == SyncPolicy::Commit { "commit" } else { "interval" };
         config.kafka.entry("chronik.sync".to_owned()).or_insert_with(|| sync.to_owned());
         let told = told_at_start(&config, &listening);
         config.kafka.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let (storage, recovered) = Storage::open(disk, storage_options(&config, &settings), now_ms())?;
         // Before anything else is written.
         let stopped_epoch = match config.cluster {
             Some(_) => clean::take(storage.disk(), &config.data_dir).map_err(StartError::CleanMark)?,
@@ -337,6 +334,24 @@ impl Prepared {
         });
         Ok((node, listeners, ready))
     }
+}
+
+/// Whose directory it is, and its log. In a new one the log comes first: where it says whose it is, there must be a log.
+fn open_directory(disk: Arc<dyn Disk>, config: &Config, settings: &Settings) -> Result<(Identity, Arc<Storage>, Recovered), StartError> {
+    let found = Identity::read(disk.as_ref(), &config.data_dir, config.node_id)?;
+    let options = StorageOptions { must_exist: found.is_some(), ..storage_options(config, settings) };
+    let (storage, recovered) = Storage::open(disk, options, now_ms())?;
+    let identity = match found {
+        Some(found) => found,
+        None => {
+            // A cluster of several gets its id when it is founded.
+            let cluster_id = if config.cluster.is_some() { String::new() } else { readable_id() };
+            let fresh = Identity { cluster_id, node_id: config.node_id, directory_id: readable_id() };
+            fresh.format(storage.disk(), &config.data_dir, storage.log_ids().is_empty())?;
+            fresh
+        }
+    };
+    Ok((identity, storage, recovered))
 }
 
 /// By Kafka's names, what the node was told by our own: who asks for its configs finds it there.

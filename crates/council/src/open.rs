@@ -63,6 +63,9 @@ pub struct Saved {
     pub snapshot: SavedSnapshot,
     /// The vote.
     pub vote: Vote,
+    /// A member that founds its group alone has written the vote of its first election ahead: the election is still to come, and
+    /// then has nothing left to sync.
+    pub is_ahead: bool,
 }
 
 /// What the files of a directory say; nothing where no Raft group has begun.
@@ -74,7 +77,7 @@ pub fn saved(disk: &dyn Disk, data_directory: &Path) -> Result<Option<Saved>, Op
     let Some(snapshot) = snapshot::read(&file) else { return Ok(None) };
     let snapshot = snapshot.map_err(OpenError::Membership)?;
     let vote = vote::read(disk, data_directory)?.ok_or(OpenError::NoVote)?;
-    Ok(Some(Saved { snapshot, vote }))
+    Ok(Some(Saved { snapshot, vote, is_ahead: false }))
 }
 
 /// What a seat is made with.
@@ -103,7 +106,7 @@ impl Council {
     /// # Errors
     /// Nobody may act in this member's name.
     pub fn open(seat: Seat, saved: Saved, now_ms: TimestampMs) -> Result<Council, OpenError> {
-        let Saved { snapshot, vote } = saved;
+        let Saved { snapshot, vote, is_ahead } = saved;
         let own_id = seat.settings.id;
         let members = &snapshot.membership;
         let alone = members.voters == [own_id] && members.learners.is_empty() && !members.is_joint();
@@ -113,7 +116,8 @@ impl Council {
         let image = decision::image(&snapshot.data)
             .map_err(|source| OpenError::Record { offset: offset_of(snapshot.index), source })?;
         let applied_index = snapshot.index;
-        let hard_state = HardState { term: vote.term, vote: vote.voted_for, commit: 0 };
+        let reached = if is_ahead { Vote { term: snapshot.term, voted_for: 0 } } else { vote };
+        let hard_state = HardState { term: reached.term, vote: reached.voted_for, commit: 0 };
         let member = Member::new(seat.settings, consensus::Saved { hard_state, snapshot, entries })?;
         Ok(Council {
             controller: Controller::new(seat.controller.clone(), image.clone()),

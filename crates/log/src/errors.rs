@@ -141,6 +141,15 @@ pub enum StorageError {
     /// Records that were acknowledged can no longer be read: not a torn tail, which a crash leaves and recovery cuts.
     #[error("{} is damaged at byte {position}: {what}; refusing to start, as acknowledged records would be lost (restore the file, or replace this node's data from a replica or a backup)", path.display())]
     Damaged { path: PathBuf, position: u64, what: String },
+    /// There was a log here once.
+    #[error(
+        "{} has been a node's data directory, and its log is gone: neither `checkpoint` nor a file of `wal` is there\n\n\
+         Started like this, the node would have lost every record, and the other nodes would still count on it to have them. \
+         Nothing was touched.\n\n\
+         Fix: mount or restore what is missing; or, to begin anew as a node with a new disk, give it an empty data directory",
+        path.display()
+    )]
+    Lost { path: PathBuf },
     /// The storage stopped while it was opened.
     #[error("{0}")]
     Stopped(String),

@@ -2,6 +2,10 @@
 //!
 //! Written once, when the directory is formatted, and checked at every start: a directory that belongs to
 //! another node or another cluster stops the start before a byte of it is touched.
+//!
+//! It is written after the log it stands for: where it is, there must be a log. A node whose log is gone (a file system that is not
+//! mounted, a directory that was removed) would otherwise come back as the replica that it was, with nothing in it, and would still
+//! count as one that has every acknowledged record.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +13,7 @@ use std::path::{Path, PathBuf};
 use chronik_state::ids::BrokerId;
 use thiserror::Error;
 
-use crate::disk::{self, Disk, OpenMode};
+use crate::disk::{Disk, OpenMode};
 
 /// The file's name within the data directory.
 const FILE_NAME: &str = "node.properties";
@@ -46,31 +50,52 @@ pub enum IdentityError {
          Fix: restore the file from a backup, or start with another data directory"
     )]
     Unreadable { path: PathBuf, reason: String },
+    /// The file is not there, and what it speaks of is.
+    #[error(
+        "{path} is missing, and the directory holds a log\n\n\
+         It says whose data this is, so nothing here was touched.\n\n\
+         Fix: restore the file from a backup, or start with another data directory"
+    )]
+    Missing { path: PathBuf },
     /// The disk said no.
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
 
 impl Identity {
-    /// Reads the identity of `directory`, or formats it as `fresh` when it has none.
+    /// Reads the identity of `directory`; nothing if it was never formatted.
     ///
     /// # Errors
     /// [`IdentityError`]; nothing was changed then.
-    pub fn of_directory(disk: &dyn Disk, directory: &Path, fresh: Identity) -> Result<Identity, IdentityError> {
+    pub fn read(disk: &dyn Disk, directory: &Path, node_id: BrokerId) -> Result<Option<Identity>, IdentityError> {
         let path = directory.join(FILE_NAME);
         let failed = |source| IdentityError::Io { path: path.clone(), source };
-        disk::create_durably(disk, directory).map_err(failed)?;
-        if !disk.list(directory).map_err(failed)?.iter().any(|name| name == FILE_NAME) {
-            fresh.write(disk, directory, &path).map_err(failed)?;
-            return Ok(fresh);
+        let names = match disk.list(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            names => names.map_err(failed)?,
+        };
+        if !names.iter().any(|name| name == FILE_NAME) {
+            return Ok(None);
         }
         let text = read(disk, &path).map_err(failed)?;
         let found = Identity::parse(&text)
             .map_err(|reason| IdentityError::Unreadable { path: path.clone(), reason })?;
-        if found.node_id != fresh.node_id {
-            return Err(IdentityError::OtherNode { path, found: found.node_id, configured: fresh.node_id });
+        if found.node_id != node_id {
+            return Err(IdentityError::OtherNode { path, found: found.node_id, configured: node_id });
         }
-        Ok(found)
+        Ok(Some(found))
+    }
+
+    /// Formats `directory` as that of `self`. The log that is to be in it is there, and holds nothing: `is_empty`.
+    ///
+    /// # Errors
+    /// [`IdentityError::Missing`] if there is something in it, [`IdentityError::Io`] if the disk said no.
+    pub fn format(&self, disk: &dyn Disk, directory: &Path, is_empty: bool) -> Result<(), IdentityError> {
+        let path = directory.join(FILE_NAME);
+        if !is_empty {
+            return Err(IdentityError::Missing { path });
+        }
+        self.write(disk, directory, &path).map_err(|source| IdentityError::Io { path, source })
     }
 
     /// The directory belongs to this cluster from now on: known once a cluster of several nodes has been founded.
@@ -128,19 +153,32 @@ mod tests {
         Identity { cluster_id: "cluster".to_owned(), node_id, directory_id: directory_id.to_owned() }
     }
 
+    fn of_node(directory: &Path, node_id: BrokerId) -> Result<Option<Identity>, IdentityError> {
+        Identity::read(&RealDisk, directory, node_id)
+    }
+
     #[test]
-    fn the_first_start_formats_and_later_ones_find_it() {
+    fn what_the_first_start_writes_later_ones_find() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Identity::of_directory(&RealDisk, directory.path(), identity(1, "a")).unwrap();
-        let second = Identity::of_directory(&RealDisk, directory.path(), identity(1, "b")).unwrap();
-        assert_eq!((first.directory_id.as_str(), second.directory_id.as_str()), ("a", "a"));
+        assert_eq!(of_node(directory.path(), 1).unwrap(), None);
+        assert_eq!(of_node(&directory.path().join("not/there"), 1).unwrap(), None);
+        identity(1, "a").format(&RealDisk, directory.path(), true).unwrap();
+        assert_eq!(of_node(directory.path(), 1).unwrap(), Some(identity(1, "a")));
+    }
+
+    #[test]
+    fn a_directory_with_a_log_is_not_formatted() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = identity(1, "a").format(&RealDisk, directory.path(), false).unwrap_err();
+        assert!(error.to_string().contains("is missing, and the directory holds a log"), "{error}");
+        assert_eq!(of_node(directory.path(), 1).unwrap(), None);
     }
 
     #[test]
     fn another_nodes_directory_is_refused_with_the_fix() {
         let directory = tempfile::tempdir().unwrap();
-        Identity::of_directory(&RealDisk, directory.path(), identity(1, "a")).unwrap();
-        let error = Identity::of_directory(&RealDisk, directory.path(), identity(2, "b")).unwrap_err();
+        identity(1, "a").format(&RealDisk, directory.path(), true).unwrap();
+        let error = of_node(directory.path(), 2).unwrap_err();
         assert!(error.to_string().contains("belongs to node 1"), "{error}");
         assert!(error.to_string().contains("Fix: set node_id = 1"), "{error}");
     }
@@ -150,7 +188,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for text in ["version=2\n", "", "version=1\ncluster.id=x\nnode.id=one\ndirectory.id=d\n"] {
             std::fs::write(directory.path().join(FILE_NAME), text).unwrap();
-            let error = Identity::of_directory(&RealDisk, directory.path(), identity(1, "a")).unwrap_err();
+            let error = of_node(directory.path(), 1).unwrap_err();
             assert!(matches!(error, IdentityError::Unreadable { .. }), "{error}");
             assert_eq!(std::fs::read_to_string(directory.path().join(FILE_NAME)).unwrap(), text);
         }

@@ -75,13 +75,13 @@ pub fn write(disk: &dyn Disk, data_directory: &Path, snapshot: &Snapshot, compre
     let directory = data_directory.join(DIRECTORY);
     let name = format!("{:020}-{:010}{SUFFIX}", snapshot.end_offset, snapshot.epoch);
     content(snapshot, compress)
-        .and_then(|content| write_files(disk, data_directory, &directory, &name, &header(snapshot, &content), &content))
+        .and_then(|content| write_files(disk, &directory, &name, &header(snapshot, &content), &content))
         .map_err(|source| SnapshotError::Io { path: directory.join(&name), source })
 }
 
-fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, name: &str, header: &[u8], content: &[u8]) -> io::Result<()> {
+fn write_files(disk: &dyn Disk, directory: &Path, name: &str, header: &[u8], content: &[u8]) -> io::Result<()> {
+    // Fine if it is there: opening the storage has made it, and synced that.
     disk.create_directory(directory)?;
-    disk.sync_directory(root)?;
     let temporary = directory.join("snapshot.tmp");
     let file = disk.open(&temporary, OpenMode::Write)?;
     file.set_length(0)?;

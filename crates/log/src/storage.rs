@@ -62,6 +62,8 @@ pub struct StorageOptions {
     pub open_files_max: usize,
     /// `producer.id.expiration.ms`: idle producers are forgotten after this.
     pub producer_id_expiration_ms: i64,
+    /// The directory has been that of a log: if there is none in it, it was lost, and is not begun anew.
+    pub must_exist: bool,
     /// Tells the files of this start from those of others; best a random number.
     pub seed: u64,
     /// Takes a rule out, to see that its absence is noticed.
@@ -100,6 +102,7 @@ impl StorageOptions {
             chunks_kept: 48,
             open_files_max: 512,
             producer_id_expiration_ms: chronik_state::partition::producers::DEFAULT_EXPIRATION_MS,
+            must_exist: false,
             seed: 0,
             #[cfg(feature = "mutations")]
             mutation: None,

@@ -81,13 +81,13 @@ pub fn read(disk: &dyn Disk, data_directory: &Path) -> Result<Option<Vote>, Vote
 /// [`VoteError::Io`]: what is on disk is the vote before or this one, so nothing may be told to anybody.
 pub fn write(disk: &dyn Disk, data_directory: &Path, vote: Vote) -> Result<(), VoteError> {
     let directory = data_directory.join(DIRECTORY);
-    write_files(disk, data_directory, &directory, vote)
+    write_files(disk, &directory, vote)
         .map_err(|source| VoteError::Io { path: directory.join(NAME), source })
 }
 
-fn write_files(disk: &dyn Disk, root: &Path, directory: &Path, vote: Vote) -> io::Result<()> {
+fn write_files(disk: &dyn Disk, directory: &Path, vote: Vote) -> io::Result<()> {
+    // Fine if it is there: opening the storage has made it, and synced that.
     disk.create_directory(directory)?;
-    disk.sync_directory(root)?;
     let temporary = directory.join(TEMPORARY);
     let file = disk.open(&temporary, OpenMode::Write)?;
     file.set_length(0)?;

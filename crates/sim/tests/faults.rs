@@ -73,10 +73,14 @@ fn file_with_suffix(disk: &SimDisk, suffix: &str) -> PathBuf {
 #[test]
 fn the_directory_of_a_new_node_outlives_the_power() {
     let disk = SimDisk::new(Random::new(1));
-    let fresh = |directory_id: &str| Identity { cluster_id: "c".to_owned(), node_id: 1, directory_id: directory_id.to_owned() };
-    let of = |disk: &SimDisk, id| Identity::of_directory(disk, Path::new("/var/lib/chronik/data"), fresh(id)).unwrap();
-    assert_eq!(of(&disk, "first").directory_id, "first");
-    assert_eq!(of(&disk.restart(Stop::PowerCut), "second").directory_id, "first");
+    let directory = Path::new("/var/lib/chronik/data");
+    let (storage, _) = Storage::open(Arc::new(disk.clone()), StorageOptions::new(directory), 1_000).unwrap();
+    let identity = Identity { cluster_id: "c".to_owned(), node_id: 1, directory_id: "first".to_owned() };
+    identity.format(storage.disk(), directory, true).unwrap();
+    let after = disk.restart(Stop::PowerCut);
+    assert_eq!(Identity::read(&after, directory, 1).unwrap(), Some(identity));
+    let options = StorageOptions { must_exist: true, ..StorageOptions::new(directory) };
+    Storage::open(Arc::new(after), options, 1_000).unwrap();
 }
 
 #[test]

@@ -84,13 +84,14 @@ impl Metadata {
             None => {
                 let older = snapshot_file::read_latest(disk.as_ref(), &config.data_dir)?;
                 let founding = found_alone(&log, older, own_id)?;
-                let vote = Vote { term: founding.term, voted_for: 0 };
+                // The vote that it is about to give itself: written ahead, the election has nothing left to sync.
+                let vote = Vote { term: founding.term + 1, voted_for: own_id };
                 // The snapshot last: it says that the rest is there.
                 vote::write(disk.as_ref(), &config.data_dir, vote)?;
                 let compress = super::snapshot::compresses(config);
                 chronik_council::snapshot::write(disk.as_ref(), &config.data_dir, &founding, compress)?;
                 log.advance_log_start(offset_of(founding.index) + 1)?;
-                Saved { snapshot: founding, vote }
+                Saved { snapshot: founding, vote, is_ahead: true }
             }
         };
         let members = &saved.snapshot.membership;
@@ -260,7 +261,7 @@ mod tests {
     use super::*;
     use chronik_log::disk::RealDisk;
     use chronik_log::records::BatchBuilder;
-    use chronik_log::{Append, StorageOptions, SyncClass};
+    use chronik_log::{Append, StorageError, StorageOptions, SyncClass};
     use chronik_state::ids::TopicId;
     use chronik_state::metadata::record::{Record, TopicRecord};
     use crate::node::Node;
@@ -299,7 +300,7 @@ mod tests {
             let config = Config { data_dir: data_dir.path().to_owned(), ..Config::default() };
             let topic = |number: u8| Record::Topic(TopicRecord { topic_id: TopicId([number; 16]), name: format!("t{number}") });
             let fresh = Identity { cluster_id: "cluster".to_owned(), node_id: 1, directory_id: "directory".to_owned() };
-            Identity::of_directory(&RealDisk, data_dir.path(), fresh).unwrap();
+            fresh.format(&RealDisk, data_dir.path(), true).unwrap();
             let (storage, _) = Storage::open(Arc::new(RealDisk), StorageOptions::new(data_dir.path()), now_ms()).unwrap();
             let log = storage.create(LogId::METADATA, log_config()).unwrap();
             for number in 1..=3 {
@@ -330,6 +331,51 @@ mod tests {
             }
             assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
         }
+    }
+
+    /// A file system that is not mounted, an operator who cleans up: the node must not come back as what it was with nothing in it.
+    #[test]
+    fn a_node_whose_log_is_gone_does_not_start_empty() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = bring_up(data_dir.path()).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        std::fs::remove_dir_all(data_dir.path().join("wal")).unwrap();
+        std::fs::remove_dir_all(data_dir.path().join("topics")).unwrap();
+        std::fs::remove_file(data_dir.path().join("checkpoint")).unwrap();
+        for _ in 0..2 {
+            let error = bring_up(data_dir.path()).err();
+            assert!(matches!(error, Some(StartError::Storage(StorageError::Lost { .. }))), "{error:?}");
+        }
+        std::fs::remove_file(data_dir.path().join("node.properties")).unwrap();
+        assert!(bring_up(data_dir.path()).is_err(), "the metadata of another directory is not taken for one's own");
+    }
+
+    #[test]
+    fn a_topics_directory_that_is_gone_is_noticed_at_the_start() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = bring_up(data_dir.path()).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        let topics = data_dir.path().join("topics");
+        let moved = data_dir.path().join("elsewhere");
+        std::fs::rename(&topics, &moved).unwrap();
+        let error = bring_up(data_dir.path()).err().expect("the metadata's segments are not there").to_string();
+        assert!(error.contains("the directory is missing, and held segments"), "{error}");
+        std::fs::remove_dir(&topics).unwrap();
+        std::fs::rename(&moved, &topics).unwrap();
+        bring_up(data_dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_log_without_the_file_that_says_whose_it_is_is_not_taken_over() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = bring_up(data_dir.path()).unwrap();
+        node.storage.close(now_ms()).unwrap();
+        drop(node);
+        std::fs::remove_file(data_dir.path().join("node.properties")).unwrap();
+        let error = bring_up(data_dir.path()).err().expect("it is somebody's").to_string();
+        assert!(error.contains("node.properties is missing, and the directory holds a log"), "{error}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn storage(error: &StorageError) -> Problem {
             .why("two nodes that write one log would destroy it")
             .fix("stop the other node, or give this one a directory of its own: --data-dir DIR"),
         StorageError::Io { path, source, .. } => disk(error, path, source),
-        StorageError::Damaged { .. } | StorageError::Stopped(_) => in_three_parts(error),
+        StorageError::Damaged { .. } | StorageError::Lost { .. } | StorageError::Stopped(_) => in_three_parts(error),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::cmp::Ordering;
 use std::io;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 
-use chronik_state::ids::{LogId, TimestampMs};
+use chronik_state::ids::{LogId, TimestampMs, TopicId};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::checkpointer::Checkpointer;
 use super::{Recovered, Shared, Storage, StorageOptions};
@@ -28,6 +29,9 @@ impl Storage {
     /// Opens the data directory, creating what is missing, and replays what the last checkpoint does not hold.
     pub fn open(disk: Arc<dyn Disk>, options: StorageOptions, now_ms: TimestampMs) -> Result<(Arc<Self>, Recovered), StorageError> {
         let root = options.data_directory.clone();
+        if options.must_exist && is_lost(disk.as_ref(), &root)? {
+            return Err(StorageError::Lost { path: root });
+        }
         make_directories(disk.as_ref(), &root)?;
         let lock = take_lock(disk.as_ref(), &root.join("lock"))?;
         let pool = ChunkPool::new(options.chunk_bytes, options.chunks_kept);
@@ -67,6 +71,7 @@ impl Storage {
         });
         let logs = restore(&shared, &loaded).map_err(|what| damaged_row(&root, what))?;
         let logs = replay(&shared, logs, entries)?;
+        check_directories(&shared, &logs)?;
         let recovered = Recovered {
             entries: replayed.entries,
             bytes: replayed.bytes,
@@ -88,9 +93,22 @@ impl Storage {
     }
 }
 
+/// Neither a checkpoint nor a write-ahead log. Where one of them is gone, the other tells what is missing.
+fn is_lost(disk: &dyn Disk, root: &Path) -> Result<bool, StorageError> {
+    let has = |directory: &Path, suffix: &str| match disk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        names => {
+            let names = names.map_err(StorageError::io("listing", directory))?;
+            Ok(names.iter().any(|name| name.ends_with(suffix)))
+        }
+    };
+    Ok(!has(root, "checkpoint")? && !has(&root.join("wal"), ".wal")?)
+}
+
 fn make_directories(disk: &dyn Disk, root: &Path) -> Result<(), StorageError> {
     disk::create_durably(disk, root).map_err(StorageError::io("creating", root))?;
-    for directory in [root.join("wal"), root.join("topics")] {
+    // Also the one of `vote` and the snapshots, so that one sync names them all.
+    for directory in ["wal", "topics", "metadata"].map(|name| root.join(name)) {
         disk.create_directory(&directory).map_err(StorageError::io("creating", &directory))?;
     }
     disk.sync_directory(root).map_err(StorageError::io("syncing", root))
@@ -169,6 +187,30 @@ fn replay(shared: &Arc<Shared>, mut logs: Logs, entries: Vec<ReplayedEntry>) -> 
     touched.dedup();
     touched.iter().filter_map(|id| logs.get(id)).for_each(|log| log.finish_replay());
     Ok(logs)
+}
+
+/// The topics whose segments the checkpoint knows have their directories: without them a node would take its part as the replica
+/// that it was until somebody asks it for a record. One look at `topics`, not one at each partition.
+fn check_directories(shared: &Shared, logs: &Logs) -> Result<(), StorageError> {
+    let with_files = logs.iter().filter(|(_, log)| log.needs_files());
+    let expected: BTreeMap<TopicId, LogId> = with_files.map(|(id, _)| (id.topic, *id)).collect();
+    if expected.is_empty() {
+        return Ok(());
+    }
+    let topics = shared.options.data_directory.join("topics");
+    let found = shared.disk.list(&topics).map_err(StorageError::io("listing", &topics))?;
+    let found: FxHashSet<_> = found.iter().map(String::as_str).collect();
+    let is_there = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| found.contains(name));
+    match expected.into_values().map(|id| topic_directory(shared, id)).find(|path| !is_there(path)) {
+        Some(path) => Err(StorageError::Damaged { path, position: 0, what: "the directory is missing, and held segments".to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn topic_directory(shared: &Shared, id: LogId) -> PathBuf {
+    let mut path = shared.directory_of(id);
+    path.pop();
+    path
 }
 
 /// Where each log's last deletion lies that its row does not know.

@@ -61,9 +61,11 @@ impl Opening<'_> {
     /// Replays every entry from `replay_lsn` on, in order, and opens the log behind the last one.
     pub(crate) fn open(self, replay: &mut Replay<'_>) -> Result<(Wal, Replayed), StorageError> {
         let directory = self.options.directory.clone();
-        // As names: a file may be removed because a later one is there.
-        self.disk.sync_directory(&directory).map_err(StorageError::io("syncing", &directory))?;
         let found = Found::list(self.disk.as_ref(), self.pool, &directory)?;
+        if !found.files.is_empty() {
+            // As names: a file may be removed because a later one is there.
+            self.disk.sync_directory(&directory).map_err(StorageError::io("syncing", &directory))?;
+        }
         let files = self.needed(found.files)?;
         let mut replayed = Replayed::default();
         let mut end_lsn = self.replay_lsn.unwrap_or(0);
