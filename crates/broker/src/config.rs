@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{PathBuf, absolute};
 
+use crate::metrics::Detail;
+
 /// Everything that a node needs to know before it opens its files and ports.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -33,8 +35,19 @@ pub struct Config {
     pub reactors: usize,
     /// The cluster that this node is part of; none for a node on its own.
     pub cluster: Option<ClusterConfig>,
+    /// What it tells of itself in numbers.
+    pub metrics: MetricsConfig,
     /// Settings by Kafka's own names, checked: what DescribeConfigs answers and topics inherit.
     pub kafka: BTreeMap<String, String>,
+}
+
+/// How much a node tells of itself in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Down to what.
+    pub detail: Detail,
+    /// Lines of one answer; what tells of topics, groups and partitions is left out beyond it.
+    pub series_max: usize,
 }
 
 /// A cluster, as the file of one of its nodes describes it.
@@ -180,6 +193,7 @@ impl Default for Config {
             request_memory_bytes: 512 << 20,
             reactors: 0,
             cluster: None,
+            metrics: MetricsConfig { detail: Detail::Partition, series_max: 50_000 },
             kafka: BTreeMap::new(),
         }
     }

@@ -15,6 +15,7 @@ use crate::config::{Advertise, Config};
 use crate::coordinator::Coordinator;
 use crate::dispatch::Connection;
 use crate::metadata::Metadata;
+use crate::metrics::Metrics;
 use crate::net::committer::Committer;
 use crate::net::memory::RequestMemory;
 use crate::net::reactor::Signal;
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     /// Rung when upkeep should look at the storage.
     pub(crate) upkeep: Bell,
     pub(crate) connections: AtomicUsize,
+    pub(crate) metrics: Metrics,
     /// Woken whenever the storage may have room again.
     pub(crate) room: Notify,
     pub(crate) stopping: watch::Sender<bool>,

@@ -25,11 +25,13 @@ use crate::config::{Advertise, Config, SyncPolicy};
 use crate::config::ClusterConfig;
 use crate::coordinator::Coordinator;
 use crate::metadata::{Metadata, directory_id};
+use crate::metrics::Metrics;
 use crate::net::committer::{self, Committer};
 use crate::net::listener;
 use crate::net::memory::RequestMemory;
 use crate::net::reactor::{Accepted, Reactor, Signal as ReactorSignal};
 use crate::node::{Node, format_id, now_ms, random_id};
+use crate::observe::{Observer, Phase};
 use crate::partition::registry::Registry;
 use crate::replication::{self, Replication};
 use crate::settings::{InvalidSetting, Settings};
@@ -88,15 +90,17 @@ pub enum RunError {
     Failed(String),
 }
 
-/// Runs a node until SIGTERM, SIGINT or a failure. `on_ready` is called once, when clients can connect.
+/// Runs a node until SIGTERM, SIGINT or a failure. `on_ready` is called once, when clients can connect; `observer` sees the node from
+/// the first moment on.
 ///
 /// # Errors
 /// [`RunError`]: what happened, why, and what to do.
-pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError> {
+pub fn run(config: Config, observer: &Observer, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError> {
     let runtime = runtime().map_err(StartError::System)?;
     // Before anything is written: a signal that arrives during the start ends it in good order.
     let (mut terminate, mut interrupt) = runtime.block_on(async { signals() }).map_err(StartError::System)?;
     let prepared = Prepared::of(Arc::new(RealDisk), config)?;
+    observer.enter(Phase::Founding);
     let founded = runtime.block_on(async {
         tokio::select! {
             founded = prepared.found() => founded.map(Some),
@@ -108,12 +112,15 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
         info!("stopped while waiting for other nodes");
         return Ok(());
     };
+    observer.enter(Phase::Recovering);
     let (node, listeners, ready) = prepared.bring_up(founded)?;
+    observer.watch(&node);
     let (reactors, dealt) = spawn_reactors(&node).map_err(StartError::System)?;
     let upkeep = upkeep::spawn(&node).map_err(StartError::System)?;
     let committer = committer::spawn(&node).map_err(StartError::System)?;
     let replication = replication::spawn(&node).map_err(StartError::System)?;
     let control = control::spawn(&node).map_err(StartError::System)?;
+    observer.enter(Phase::Joining);
     runtime.block_on(async {
         let mut stopping = node.stopping();
         tokio::select! {
@@ -128,6 +135,7 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Ready)) -> Result<(), RunError
         .map(|listener| runtime.spawn_local(listener::accept_loop(Arc::clone(&node), listener, dealt.clone())))
         .collect();
     drop(dealt);
+    observer.enter(Phase::Serving);
     if !*node.stopping.borrow() {
         on_ready(&ready);
     }
@@ -316,6 +324,7 @@ impl Prepared {
             committer: Committer::default(),
             upkeep: Bell::default(),
             connections: AtomicUsize::new(0),
+            metrics: Metrics::new(threads),
             room: Notify::new(),
             stopping: watch::Sender::new(false),
             failure: OnceLock::new(),

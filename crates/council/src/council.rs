@@ -345,10 +345,16 @@ impl Council {
         let data = Bytes::from(decision::encode(&self.applied.to_records()));
         let Some(snapshot) = self.member.compact(data, keep) else { return Ok(None) };
         self.write_snapshot(&snapshot)?;
+        self.snapshot_bytes = snapshot.data.len() as u64;
         if let Err(error) = self.journal.log().advance_log_start(offset_of(snapshot.index) + 1) {
             tracing::warn!("the metadata log before entry {} could not be let go: {error}", snapshot.index + 1);
         }
         Ok(Some(snapshot.index))
+    }
+
+    /// Bytes of the last snapshot that this process took, before compression; 0 for none.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes
     }
 
     /// On a node that is alone nobody else will ever ask for entries: they need not be kept in memory.

@@ -134,6 +134,9 @@ pub(crate) fn encode(
     connection: &Connection,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
+    if response.partitions.iter().any(|partition| partition.error != ErrorCode::None) {
+        connection.note_failure();
+    }
     let refused = |partition: &PartitionResponse| partition.error == ErrorCode::NotLeaderOrFollower;
     if header.api_version >= LEADERS_VERSION && response.partitions.iter().any(refused) {
         let image = node.metadata.image();

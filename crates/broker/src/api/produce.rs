@@ -163,6 +163,10 @@ impl Work<'_> {
         let records = records.ok_or_else(|| Refused::Invalid("a produce request must have records".to_owned()))?;
         let taken = partition.append(records, self.origin)?;
         if !taken.duplicate {
+            let (bytes, count) = (records.len() as u64, (taken.end_offset - taken.base_offset).unsigned_abs());
+            self.reactor.metrics().taken(bytes, count);
+            partition.traffic().bytes_in.add(bytes);
+            partition.traffic().records_in.add(count);
             self.reactor.show_at(taken.position, &partition, taken.end_offset);
         }
         let log_start_offset = partition.log.log_start_offset();

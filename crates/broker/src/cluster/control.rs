@@ -347,6 +347,7 @@ impl Cluster {
             changed
         });
         if changed {
+            self.elections.changed(leader.is_some());
             match leader.map(|id| (id, self.node_of(id))) {
                 Some((id, _)) if id == self.raft_id => info!(term = standing.term, "this node leads the metadata"),
                 Some((_, Some(node))) => info!(term = standing.term, node, "another node leads the metadata"),

@@ -16,6 +16,7 @@ use super::{controller, rpc_timeout};
 use super::founding::introduction;
 use super::messages::*;
 use crate::config::SyncPolicy;
+use crate::metrics::Rpc;
 
 /// Between attempts while nobody leads, or the leader does not answer.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -61,7 +62,7 @@ async fn register(control: &Control) {
     loop {
         let response = match control.leader() {
             Leader::Me => Some(controller::register(control, request.clone()).await),
-            Leader::Other(mut client) => answered(client.register(request.clone()).await),
+            Leader::Other(mut client) => asked(control, Rpc::Register, client.register(request.clone())).await,
             Leader::Nobody => None,
         };
         match response.map(|response| response.refusal()) {
@@ -100,7 +101,11 @@ async fn beat(control: &Control, shuts_down: bool) -> Option<HeartbeatResponse> 
     let response = match control.leader() {
         Leader::Me => controller::heartbeat(control, request).await,
         // Late is as good as not at all: the next one is due.
-        Leader::Other(mut client) => answered(timeout(control.session_timeout() / 3, client.heartbeat(request)).await.ok()?)?,
+        Leader::Other(mut client) => {
+            let patience = control.session_timeout() / 3;
+            let heard = async { timeout(patience, client.heartbeat(request)).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("late"))) };
+            asked(control, Rpc::Heartbeat, heard).await?
+        }
         Leader::Nobody => return None,
     };
     if response.refusal() == Refusal::StaleBrokerEpoch && !*node.stopping().borrow() {
@@ -175,7 +180,7 @@ async fn ask_for_in_sync(control: &Control, proposals: &[(LogId, Proposal)]) -> 
     };
     let response = match control.leader() {
         Leader::Me => controller::alter_partitions(control, request).await,
-        Leader::Other(mut client) => answered(client.alter_partitions(request).await)?,
+        Leader::Other(mut client) => asked(control, Rpc::AlterPartitions, client.alter_partitions(request)).await?,
         Leader::Nobody => return None,
     };
     let outcomes = response.outcomes.iter().map(|outcome| Altered::try_from(*outcome).unwrap_or(Altered::AskAgain)).collect();
@@ -197,7 +202,7 @@ fn message(id: LogId, proposal: &Proposal) -> InSyncProposal {
 pub(super) async fn forward(control: &Control, request: ForwardRequest) -> Option<ForwardResponse> {
     match control.leader() {
         Leader::Me => Some(controller::forwarded(control, request).await),
-        Leader::Other(mut client) => answered(client.forward(request).await),
+        Leader::Other(mut client) => asked(control, Rpc::Forward, client.forward(request)).await,
         Leader::Nobody => None,
     }
 }
@@ -214,7 +219,7 @@ pub(super) async fn allocate_producer_ids(control: &Control) -> Option<ProducerI
         };
         let response = match control.leader() {
             Leader::Me => Some(controller::allocate_producer_ids(control, request).await),
-            Leader::Other(mut client) => answered(client.allocate_producer_ids(request).await),
+            Leader::Other(mut client) => asked(control, Rpc::AllocateProducerIds, client.allocate_producer_ids(request)).await,
             Leader::Nobody => None,
         };
         match response {
@@ -227,6 +232,10 @@ pub(super) async fn allocate_producer_ids(control: &Control) -> Option<ProducerI
     None
 }
 
-fn answered<A>(response: Result<Response<A>, Status>) -> Option<A> {
+/// The answer of another node, if it gave one.
+async fn asked<A>(control: &Control, rpc: Rpc, call: impl Future<Output = Result<Response<A>, Status>>) -> Option<A> {
+    let began = Instant::now();
+    let response = call.await;
+    control.node().metrics.rpc(rpc, began.elapsed(), &response);
     response.map(Response::into_inner).map_err(|status| tracing::debug!(%status, "the metadata leader did not answer")).ok()
 }

@@ -32,6 +32,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::config::{ClusterConfig, HostPort};
 use crate::metadata::raft_id;
+use crate::metrics::Elections;
 use messages::ForwardResponse;
 use sessions::Sessions;
 
@@ -67,6 +68,8 @@ pub(crate) struct Cluster {
     heard: Notify,
     /// More of the metadata has been applied here.
     applied: watch::Sender<u64>,
+    /// Who led the metadata, and for how long nobody did.
+    pub(crate) elections: Elections,
 }
 
 /// What the control thread begins with.
@@ -114,6 +117,7 @@ impl Cluster {
             sessions: Mutex::default(),
             heard: Notify::new(),
             applied: watch::Sender::new(0),
+            elections: Elections::default(),
         }
     }
 
@@ -156,6 +160,12 @@ impl Cluster {
     /// Whether this node leads the metadata, as far as it knows.
     pub(crate) fn leads(&self) -> bool {
         *self.leader.borrow() == Some(self.raft_id)
+    }
+
+    /// The node that leads the metadata, as far as this one knows.
+    pub(crate) fn metadata_leader(&self, own_id: BrokerId) -> Option<BrokerId> {
+        let leader = (*self.leader.borrow())?;
+        if leader == self.raft_id { Some(own_id) } else { self.node_of(leader) }
     }
 
     /// Changes to true once the node is registered and knows what the cluster knows.

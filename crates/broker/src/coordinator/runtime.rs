@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chronik_state::group::{Effects, GroupConfig, Groups, Reply, Ticket};
+use chronik_state::group::{Effects, FetchedOffset, GroupConfig, Groups, Reply, Ticket};
 use chronik_state::ids::{LogId, PartitionIndex, TimestampMs};
 use chronik_state::metadata::Topic;
 use chronik_wire::ErrorCode;
@@ -116,6 +116,24 @@ impl Coordinator {
             found.push(known);
         }
         Ok(found)
+    }
+
+    /// The groups that this node coordinates and that somebody has asked about, in numbers; with what they have committed, if that is
+    /// wanted. Waits for nobody: it is looked at and not told to clients.
+    pub(crate) fn census(&self, with_committed: bool) -> Vec<GroupNumbers> {
+        let shards: Vec<Arc<Shard>> = self.shards.lock().values().map(Arc::clone).collect();
+        let numbers = |groups: &Groups| -> Vec<GroupNumbers> {
+            let numbers = groups.census().map(|group| GroupNumbers {
+                group_id: group.group_id.to_owned(),
+                members: group.members,
+                generation_id: group.generation_id,
+                committed: if with_committed { groups.fetch_all_offsets(group.group_id) } else { Vec::new() },
+            });
+            numbers.collect()
+        };
+        let mut all: Vec<_> = shards.iter().filter_map(|shard| shard.look(numbers).ok()).flat_map(|(found, _)| found).collect();
+        all.sort_by(|one, other| one.group_id.cmp(&other.group_id));
+        all
     }
 
     /// A topic is gone: groups forget, soon, what they had committed there. If it is the topic of the groups, so are they.
@@ -275,6 +293,14 @@ impl Coordinator {
             () = reactor.node.failed() => Err(ErrorCode::NotCoordinator),
         }
     }
+}
+
+/// See [`Coordinator::census`].
+pub(crate) struct GroupNumbers {
+    pub(crate) group_id: String,
+    pub(crate) members: usize,
+    pub(crate) generation_id: i32,
+    pub(crate) committed: Vec<(String, Vec<FetchedOffset>)>,
 }
 
 /// The partition of the offsets topic that a group lives on: `abs(String.hashCode()) % partitions`, as Kafka has it.

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::cluster::{controller, forward};
+use crate::metrics::Outcome;
 use crate::net::output::Run;
 use crate::net::reactor::Reactor;
 use crate::node::Node;
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     /// Where it reached us.
     pub(crate) local: SocketAddr,
     gone: Rc<Gone>,
+    /// Of the request that was served last: a part of it was refused.
+    failed: Cell<bool>,
 }
 
 /// Whether the client has ended its side of the connection: it asks nothing more, and hardly waits for an answer.
@@ -65,7 +68,17 @@ pub(crate) enum BadRequest {
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Connection { peer, local, gone: Rc::default() }
+        Connection { peer, local, gone: Rc::default(), failed: Cell::new(false) }
+    }
+
+    /// A part of the request is refused.
+    pub(crate) fn note_failure(&self) {
+        self.failed.set(true);
+    }
+
+    /// What became of the request, as far as its answer says; once.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.failed.take() { Outcome::Error } else { Outcome::Ok }
     }
 
     /// What the connection's task tells the request that it serves.

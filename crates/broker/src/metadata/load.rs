@@ -277,7 +277,7 @@ mod tests {
     fn a_lost_snapshot_refuses_to_start_rather_than_forget_the_topics() {
         let data_dir = tempfile::tempdir().unwrap();
         let node = bring_up(data_dir.path()).unwrap();
-        node.metadata.snapshot().unwrap();
+        node.metadata.snapshot(&node.metrics.snapshots).unwrap();
         node.storage.close(now_ms()).unwrap();
         drop(node);
         let node = bring_up(data_dir.path()).unwrap();

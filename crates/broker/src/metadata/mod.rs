@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use chronik_consensus::NotTaken;
@@ -168,12 +168,16 @@ impl Metadata {
             return Ok(decision.reply);
         }
         let (tell, committed) = oneshot::channel();
+        let proposed = Instant::now();
         // Nobody listens any more where the client has gone.
         council.propose(&decision.records, move |is_it| _ = tell.send(is_it))?;
         self.settle(&mut council, reactor).await?;
         drop(council);
         match tokio::time::timeout(self.commit_timeout, committed).await {
-            Ok(Ok(true)) => Ok(decision.reply),
+            Ok(Ok(true)) => {
+                reactor.node.metrics.metadata_commit.observe(proposed.elapsed());
+                Ok(decision.reply)
+            }
             Ok(Ok(false)) => Err(SubmitError::Lost),
             // The council is gone only with the node.
             Ok(Err(_)) => Err(SubmitError::NodeStops),
@@ -221,6 +225,7 @@ impl Metadata {
 
     fn take_in(&self, node: &Node, applied: Applied) {
         let Applied { image, change, .. } = applied;
+        let _taking = matches!(change, Change::Whole).then(|| Installing { node, began: Instant::now() });
         if let Some(cluster) = &node.cluster {
             let has_brokers = |record: &Record| matches!(record, Record::Broker(_));
             let is_changed = match &change {
@@ -253,6 +258,20 @@ impl Metadata {
         self.term.store(council.standing().term, Ordering::Relaxed);
         self.applied_bytes.store(council.applied_bytes(), Ordering::Relaxed);
         self.applied_index.store(council.applied_index(), Ordering::Release);
+    }
+}
+
+/// A leader's snapshot is being taken in.
+struct Installing<'a> {
+    node: &'a Node,
+    began: Instant,
+}
+
+impl Drop for Installing<'_> {
+    fn drop(&mut self) {
+        let snapshots = &self.node.metrics.snapshots;
+        snapshots.installed.add(1);
+        snapshots.apply.observe(self.began.elapsed());
     }
 }
 

@@ -64,12 +64,28 @@ impl Metadata {
             }
         }
         let before = self.image.swap(Arc::new(image));
+        count_changes(node, &before, records);
         for record in records {
             if let Record::RemoveTopic(removed) = record {
                 before.topic_by_id(removed.topic_id).iter().for_each(|topic| remove_topic(node, topic));
             }
         }
         node.upkeep.ring();
+    }
+}
+
+/// What became of partitions that this node leads by now.
+fn count_changes(node: &Node, before: &Image, records: &[Record]) {
+    for record in records {
+        let Record::PartitionChange(change) = record else { continue };
+        let Some(known) = before.partition(change.topic_id, change.partition) else { continue };
+        if change.leader != node.config.node_id {
+            continue;
+        }
+        let metrics = &node.metrics;
+        metrics.leader_changes.add(u64::from(known.leader_epoch != change.leader_epoch));
+        metrics.isr_shrinks.add(u64::from(change.in_sync.len() < known.in_sync.len()));
+        metrics.isr_expands.add(u64::from(change.in_sync.len() > known.in_sync.len()));
     }
 }
 

@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 
 use super::Metadata;
 use crate::config::{Config, SnapshotCompression};
+use crate::metrics::SnapshotMetrics;
 
 /// Entries in memory behind a snapshot, for members that are a little behind.
 const ENTRIES_KEPT: u64 = 1000;
@@ -31,7 +32,7 @@ impl Snapshots {
 
 impl Metadata {
     /// Takes a snapshot if enough has happened since the last. Called by upkeep, which may wait for the disk.
-    pub(crate) fn snapshot_if_due(&self) {
+    pub(crate) fn snapshot_if_due(&self, counted: &SnapshotMetrics) {
         let last = self.snapshots.last_index.load(Ordering::Relaxed);
         if self.applied_index() < last + self.snapshots.entries_between {
             return;
@@ -40,18 +41,20 @@ impl Metadata {
         if grown < self.snapshots.bytes_between {
             return;
         }
-        match self.snapshot() {
+        match self.snapshot(counted) {
             Ok(index) => debug!(index, "metadata snapshot taken"),
             // The log is still whole; the next round tries again.
             Err(error) => warn!("a metadata snapshot could not be taken: {error}"),
         }
     }
 
-    pub(super) fn snapshot(&self) -> Result<u64, SnapshotError> {
+    pub(super) fn snapshot(&self, counted: &SnapshotMetrics) -> Result<u64, SnapshotError> {
         // Held to the end: a snapshot from a leader must not come in between.
         let mut council = self.council.blocking_lock();
         let Some(index) = council.snapshot(ENTRIES_KEPT)? else { return Ok(council.applied_index()) };
         self.snapshots.last_index.store(index, Ordering::Relaxed);
+        counted.taken.add(1);
+        counted.last_bytes.store(council.snapshot_bytes(), Ordering::Relaxed);
         self.snapshots.last_bytes.store(council.applied_bytes(), Ordering::Relaxed);
         Ok(index)
     }

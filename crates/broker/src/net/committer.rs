@@ -9,6 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use chronik_log::{Commit, Fatal};
 use parking_lot::{Condvar, Mutex};
@@ -94,7 +95,12 @@ pub(crate) fn spawn(node: &Arc<Node>) -> std::io::Result<JoinHandle<()>> {
 fn run(node: &Node) -> Result<(), Fatal> {
     while let Some(sync) = node.committer.asked() {
         // A reactor that commits at this moment wakes those that wait itself, and they ask again.
-        if node.storage.commit()? != Commit::Busy {
+        let began = Instant::now();
+        let committed = node.storage.commit()?;
+        if matches!(committed, Commit::Done { .. }) {
+            node.metrics.wal_sync.observe(began.elapsed());
+        }
+        if committed != Commit::Busy {
             if sync {
                 node.storage.sync_written()?;
             }

@@ -28,6 +28,7 @@ use super::reactor::{Accepted, Position, Reactor};
 use crate::api::committing::Committing;
 use crate::api::produce::{self, Produced};
 use crate::dispatch::{self, Reply};
+use crate::metrics::Outcome;
 use crate::node::Node;
 use crate::partition::Waiter;
 
@@ -128,6 +129,8 @@ struct Connection<'a> {
     idle_max: Duration,
     /// Since when it has its thread.
     turn_began: Instant,
+    /// The time when it was last looked at: before each request.
+    now: Instant,
     /// What it has read since, and what of that came last.
     turn_bytes: usize,
     last_read_bytes: usize,
@@ -136,9 +139,9 @@ struct Connection<'a> {
 /// The answer to a produce request that may not leave yet.
 enum Parked {
     /// The next so many of the parked bytes, and where in the log they may leave.
-    Encoded { position: Option<Position>, bytes: usize },
+    Encoded { position: Option<Position>, bytes: usize, outcome: Outcome, taken: Instant },
     /// What it is depends on other nodes.
-    Committing(Box<Committing>),
+    Committing { committing: Box<Committing>, taken: Instant },
 }
 
 /// What a look at the front of the buffer led to.
@@ -177,6 +180,7 @@ impl<'a> Connection<'a> {
             stopping: node.stopping(),
             stop_deadline: None,
             turn_began: Instant::now(),
+            now: Instant::now(),
             turn_bytes: 0,
             last_read_bytes: 0,
             idle_max: node.settings.connection_idle_max,
@@ -266,8 +270,11 @@ impl<'a> Connection<'a> {
             }
             let body = Bytes::copy_from_slice(frame);
             buffer.consume(length);
-            let reply = self.serve(body).await?;
-            self.push_reply(reply);
+            let (api_key, taken) = (api_key(&body), self.now);
+            let reply = self.serve(body).await;
+            self.now = Instant::now();
+            self.count(api_key, outcome(&self.context, &reply), taken);
+            self.push_reply(reply?);
             // A client that pipelines must take its answers: nothing piles up here.
             self.flush().await?;
             return Ok(Step::Served);
@@ -276,25 +283,38 @@ impl<'a> Connection<'a> {
             return Ok(Step::Blocked(Blocked::Release));
         }
         let before = self.parked_bytes.len();
-        match produce::serve(&self.reactor, &mut self.context, frame, &mut self.parked_bytes, &mut self.committed)? {
-            Produced::Answered { position } => {
-                let answer_bytes = self.parked_bytes.len() - before;
-                self.parked.push_back(Parked::Encoded { position, bytes: answer_bytes });
+        let produced = produce::serve(&self.reactor, &mut self.context, frame, &mut self.parked_bytes, &mut self.committed);
+        let (taken, outcome) = (self.now, outcome(&self.context, &produced));
+        match produced {
+            Ok(Produced::Answered { position }) => {
+                let bytes = self.parked_bytes.len() - before;
+                self.parked.push_back(Parked::Encoded { position, bytes, outcome, taken });
                 if let Some(position) = position {
                     self.reactor.wake_at(position, &self.released);
                 }
             }
-            Produced::Committing(committing) => {
+            Ok(Produced::Committing(committing)) => {
                 if let Some(position) = committing.position() {
                     self.reactor.wake_at(position, &self.released);
                 }
-                self.parked.push_back(Parked::Committing(committing));
+                self.parked.push_back(Parked::Committing { committing, taken });
             }
-            Produced::NoAnswer => {}
-            Produced::NoRoom => return Ok(Step::Blocked(Blocked::Room)),
+            Ok(Produced::NoAnswer) => self.reactor.metrics().served(ApiKey::Produce, outcome, taken.elapsed()),
+            Ok(Produced::NoRoom) => return Ok(Step::Blocked(Blocked::Room)),
+            Err(closed) => {
+                self.reactor.metrics().served(ApiKey::Produce, outcome, taken.elapsed());
+                return Err(closed);
+            }
         }
         buffer.consume(length);
         Ok(Step::Served)
+    }
+
+    /// A request that was taken at that time has been served.
+    fn count(&self, api_key: Option<ApiKey>, outcome: Outcome, taken: Instant) {
+        if let Some(api_key) = api_key {
+            self.reactor.metrics().served(api_key, outcome, self.now.duration_since(taken));
+        }
     }
 
     /// Serves a request; one that waits is told when the peer has gone.
@@ -338,21 +358,27 @@ impl<'a> Connection<'a> {
     /// Moves the answers whose records are safe to the output.
     fn unpark(&mut self) -> Result<(), Closed> {
         let mut answer_bytes = 0;
+        let mut now = None;
         while let Some(parked) = self.parked.front_mut() {
             let (is_decided, position) = match parked {
                 Parked::Encoded { position, .. } => (true, *position),
-                Parked::Committing(committing) => (committing.is_decided(), committing.position()),
+                Parked::Committing { committing, .. } => (committing.is_decided(), committing.position()),
             };
             if !is_decided || !position.is_none_or(|position| self.reactor.reached(position)) {
                 break;
             }
+            let now = *now.get_or_insert_with(Instant::now);
             match self.parked.pop_front().expect("just seen") {
-                Parked::Encoded { bytes, .. } => answer_bytes += bytes,
-                Parked::Committing(committing) => {
+                Parked::Encoded { bytes, outcome, taken, .. } => {
+                    answer_bytes += bytes;
+                    self.reactor.metrics().served(ApiKey::Produce, outcome, now.duration_since(taken));
+                }
+                Parked::Committing { committing, taken } => {
                     self.push_parked(std::mem::take(&mut answer_bytes));
                     let mut answer = BytesMut::new();
                     committing.encode(&self.reactor.node, &self.context, &mut answer).map_err(dispatch::BadRequest::from)?;
                     self.output.push(Run::Bytes(answer.freeze()));
+                    self.reactor.metrics().served(ApiKey::Produce, self.context.outcome(), now.duration_since(taken));
                 }
             }
         }
@@ -370,7 +396,7 @@ impl<'a> Connection<'a> {
     fn commit_deadline(&self) -> Option<Instant> {
         match self.parked.front()? {
             Parked::Encoded { .. } => None,
-            Parked::Committing(committing) => Some(committing.deadline()),
+            Parked::Committing { committing, .. } => Some(committing.deadline()),
         }
     }
 
@@ -430,9 +456,11 @@ impl<'a> Connection<'a> {
 
     /// Lets others of its thread run, if it has run for long.
     async fn give_way(&mut self) {
-        if self.turn_began.elapsed() >= TURN {
+        self.now = Instant::now();
+        if self.now.duration_since(self.turn_began) >= TURN {
             tokio::task::yield_now().await;
-            self.turn_began = Instant::now();
+            self.now = Instant::now();
+            self.turn_began = self.now;
         }
     }
 
@@ -492,7 +520,7 @@ impl<'a> Connection<'a> {
         for parked in &mut self.parked {
             let position = match parked {
                 Parked::Encoded { position, .. } => *position,
-                Parked::Committing(committing) => {
+                Parked::Committing { committing, .. } => {
                     committing.give_up();
                     committing.position()
                 }
@@ -588,8 +616,7 @@ impl<'a> Connection<'a> {
 
     /// Counts what `body` may grow to once it is decoded, where that is much more than its bytes.
     async fn take_memory_to_serve(&mut self, body: &Bytes) -> Result<(), Closed> {
-        let api_key = body.first_chunk().and_then(|key| ApiKey::from_code(i16::from_be_bytes(*key)));
-        let bytes = match api_key {
+        let bytes = match api_key(body) {
             // These wait long; what they hold meanwhile is bounded by the partitions that are, or stays in the group.
             Some(ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup) => 0,
             _ if body.len() <= COUNTED_BYTES_MIN => 0,
@@ -658,6 +685,17 @@ async fn wanted_back(share: &Share<'_>, began: Instant) {
             return;
         }
     }
+}
+
+/// Which API a request is for.
+fn api_key(body: &Bytes) -> Option<ApiKey> {
+    body.first_chunk().and_then(|key| ApiKey::from_code(i16::from_be_bytes(*key)))
+}
+
+/// What became of a request that was served just now.
+fn outcome<T, E>(context: &dispatch::Connection, served: &Result<T, E>) -> Outcome {
+    let answered = context.outcome();
+    if served.is_ok() { answered } else { Outcome::Closed }
 }
 
 /// The longest frame that may stand at the front: only records may take all of socket.request.max.bytes.

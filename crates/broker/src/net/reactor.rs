@@ -14,8 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Instant;
 
 use chronik_log::{Commit, Fatal, Lsn};
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ use tracing::error;
 
 use super::buffer::BufferPool;
 use super::connection;
+use crate::metrics::ThreadMetrics;
 use crate::node::Node;
 use crate::partition::Partition;
 
@@ -37,6 +39,10 @@ pub(crate) struct Signal {
     waiting: AtomicBool,
     /// Wakes its committer.
     wake: Notify,
+    /// How often somebody asked whether the thread lives.
+    asked: AtomicU64,
+    /// Which of the questions it has answered.
+    answered: AtomicU64,
 }
 
 /// How far the log must have come before something may be told.
@@ -95,6 +101,11 @@ impl Reactor {
             durable: RefCell::default(),
             written: RefCell::default(),
         })
+    }
+
+    /// What this thread counts.
+    pub(crate) fn metrics(&self) -> &ThreadMetrics {
+        self.node.metrics.thread(self.index)
     }
 
     /// Serves what it is dealt until the node stops and the last connection has ended.
@@ -191,7 +202,9 @@ impl Reactor {
 
     async fn commit_loop(self: Rc<Self>) {
         loop {
-            self.node.signals[self.index].wake.notified().await;
+            let signal = &self.node.signals[self.index];
+            signal.wake.notified().await;
+            signal.answer();
             match self.commit() {
                 Ok(()) => {}
                 Err(fatal) => return self.node.fail(&fatal),
@@ -206,9 +219,14 @@ impl Reactor {
         if self.node.committer.takes_over(&self.node, self.waits_for_sync()) {
             return Ok(());
         }
-        if self.node.storage.commit()? == Commit::Busy {
-            self.release();
-            return Ok(());
+        let began = Instant::now();
+        match self.node.storage.commit()? {
+            Commit::Busy => {
+                self.release();
+                return Ok(());
+            }
+            Commit::Done { .. } => self.node.metrics.wal_sync.observe(began.elapsed()),
+            Commit::Idle => {}
         }
         if self.release() {
             // All of it is written, so what is left waits for a sync that nobody else may ever ask for: it was appended
@@ -269,6 +287,22 @@ impl Signal {
         if self.waiting.load(Ordering::SeqCst) {
             self.wake.notify_one();
         }
+    }
+
+    /// Asks its thread whether it lives: the number of the question.
+    pub(crate) fn ask_for_life(&self) -> u64 {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        number
+    }
+
+    /// Whether the thread has answered that question, or a later one.
+    pub(crate) fn has_answered(&self, number: u64) -> bool {
+        self.answered.load(Ordering::SeqCst) >= number
+    }
+
+    fn answer(&self) {
+        self.answered.store(self.asked.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 }
 

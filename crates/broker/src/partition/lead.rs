@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use chronik_log::batch::batches;
 use chronik_log::{ReadError, ReadRequest};
 use chronik_state::ids::{BrokerId, LeaderEpoch, Offset};
-use chronik_state::partition::leader::{Effects, NotEnoughReplicas, Outcome};
+use chronik_state::partition::leader::{Effects, Lag, NotEnoughReplicas, Outcome};
 use chronik_state::partition::stream::{Ack, Answer, Frame, Replicate, SessionId, Verdict};
 use thiserror::Error;
 
@@ -135,13 +136,26 @@ impl Partition {
         leader.in_sync().skip(1).filter_map(known).filter(|(_, end)| *end >= offset).collect()
     }
 
+    /// How far each follower is behind that has confirmed anything, if this node leads.
+    pub(crate) fn lags(&self) -> Vec<(BrokerId, Lag)> {
+        let Role::Leader(leader) = &*self.role.lock() else { return Vec::new() };
+        let now_ms = steady_ms();
+        leader.followers().filter_map(|id| Some((id, leader.lag_of(id, now_ms)?))).collect()
+    }
+
     /// A follower asks to be fed.
     pub(crate) fn on_replicate(self: &Arc<Self>, asked: &Replicate) -> Answer {
         let mut role = self.role.lock();
         let (answer, effects) = match &mut *role {
             Role::Leader(leader) => {
                 leader.on_log_start(self.log.log_start_offset());
-                leader.on_replicate(asked, &self.log.epochs(), steady_ms())
+                let id = asked.broker_id;
+                let is_awaited = leader.confirmed(id).is_none() && leader.in_sync().any(|member| member == id);
+                let (answer, effects) = leader.on_replicate(asked, &self.log.epochs(), steady_ms());
+                if is_awaited && matches!(answer.verdict, Verdict::Stream(_)) {
+                    self.count_discovery();
+                }
+                (answer, effects)
             }
             role => {
                 let is_over = role.leader_epoch() > asked.leader_epoch;
@@ -152,6 +166,13 @@ impl Partition {
         drop(role);
         self.finish(after);
         answer
+    }
+
+    /// A follower that the set counts on has found this leader.
+    fn count_discovery(&self) {
+        let Some(link) = self.link.get() else { return };
+        let took_ms = steady_ms().saturating_sub(link.led_since_ms.load(Ordering::Relaxed));
+        link.shared.discovery.observe(Duration::from_millis(took_ms.max(0).unsigned_abs()));
     }
 
     /// A follower says how far it is.

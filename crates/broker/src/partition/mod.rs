@@ -27,6 +27,7 @@ use chronik_state::partition::leader::{Confirmation, Effects, Proposal, Rules};
 use chronik_state::partition::stream::BatchBounds;
 use parking_lot::Mutex;
 
+use crate::metrics::Traffic;
 use crate::node::steady_ms;
 use crate::replication::Shared;
 pub(crate) use role::Assignment;
@@ -48,6 +49,8 @@ pub(crate) struct Partition {
     waiters: Waiters,
     /// Of a partition with several replicas: nobody else pays for it.
     link: OnceLock<Box<Link>>,
+    /// Made when something comes or goes for the first time.
+    traffic: OnceLock<Box<Traffic>>,
 }
 
 /// What ties a partition with several replicas to the thread that replicates.
@@ -62,6 +65,8 @@ struct Link {
     lost_proposal: AtomicI32,
     /// The start of the log at the last tick.
     told_log_start: AtomicI64,
+    /// Since when this node leads it, if it does.
+    led_since_ms: AtomicI64,
 }
 
 /// What is to be done once the role's lock is free.
@@ -86,6 +91,7 @@ impl Partition {
             settings: ArcSwap::new(settings),
             waiters: Waiters::default(),
             link: OnceLock::new(),
+            traffic: OnceLock::new(),
         })
     }
 
@@ -214,6 +220,16 @@ impl Partition {
         if let Some(link) = self.link.get() {
             link.is_ready.store(false, Ordering::Release);
         }
+    }
+
+    /// What comes and goes is counted here.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        self.traffic.get_or_init(Box::default)
+    }
+
+    /// What has come and gone; none if nothing has.
+    pub(crate) fn traffic_so_far(&self) -> Option<&Traffic> {
+        self.traffic.get().map(AsRef::as_ref)
     }
 
     /// Wakes `waiter` at the next change that a reader could see.

@@ -1,7 +1,7 @@
 //! What this node is to a partition, by the metadata.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use chronik_state::ids::{BrokerId, LeaderEpoch, Offset};
 use chronik_state::metadata::record::NO_LEADER;
@@ -141,6 +141,9 @@ impl Partition {
                 rules: rules(&self.settings(), lag_max_ms),
                 now_ms: steady_ms(),
             });
+            if let Some(link) = self.link.get() {
+                link.led_since_ms.store(steady_ms(), Ordering::Relaxed);
+            }
             *role = Role::Leader(leader);
             return effects.propose;
         }
@@ -170,6 +173,7 @@ impl Link {
             cut_lsn: AtomicU64::new(0),
             lost_proposal: AtomicI32::new(NO_PROPOSAL),
             told_log_start: AtomicI64::new(0),
+            led_since_ms: AtomicI64::new(0),
         }
     }
 }

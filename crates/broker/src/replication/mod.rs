@@ -35,6 +35,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::config::{ClusterConfig, HostPort};
+use crate::metrics::Histogram;
 use crate::net::listener;
 use crate::node::Node;
 use crate::partition::{LAG_MAX_MS, Partition};
@@ -59,6 +60,8 @@ pub(crate) struct Replication {
 pub(crate) struct Shared {
     /// `replica_lag_max_ms`
     pub(crate) lag_max_ms: i64,
+    /// How long it takes until a leader feeds those who follow it.
+    pub(crate) discovery: Histogram,
     ready: Mutex<Vec<Arc<Partition>>>,
     peers: Mutex<Peers>,
     /// Something above has changed.
@@ -97,6 +100,7 @@ impl Replication {
         Ok(Replication {
             shared: Arc::new(Shared {
                 lag_max_ms,
+                discovery: Histogram::default(),
                 ready: Mutex::default(),
                 peers: Mutex::default(),
                 wake: Notify::new(),

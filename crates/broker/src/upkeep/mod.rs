@@ -165,7 +165,7 @@ impl Schedule {
             self.producers = now + node.settings.producer_id_expiration_check_interval;
             node.storage.expire_producers(now_ms());
         }
-        node.metadata.snapshot_if_due();
+        node.metadata.snapshot_if_due(&node.metrics.snapshots);
         node.room.notify_waiters();
     }
 

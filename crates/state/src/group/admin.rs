@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::classic::GroupState;
 use super::event::Effects;
-use super::message::{GroupDescription, GroupError, GroupType, ListedGroup, Reply, Ticket};
+use super::message::{GroupCensus, GroupDescription, GroupError, GroupType, ListedGroup, Reply, Ticket};
 use super::purge::Purge;
 use super::{Group, Groups};
 
@@ -25,6 +25,15 @@ impl Groups {
         let mut groups: Vec<ListedGroup> = self.groups.iter().map(listed).collect();
         groups.retain(|group| admits(states, group.state.name()) && admits(types, group.group_type.name()));
         groups
+    }
+
+    /// Every group in numbers, in the order of their ids.
+    pub fn census(&self) -> impl Iterator<Item = GroupCensus<'_>> {
+        self.groups.iter().map(|(group_id, Group::Classic(group))| GroupCensus {
+            group_id,
+            members: group.members.len(),
+            generation_id: group.generation_id,
+        })
     }
 
     /// DescribeGroups. None if there is no such group.

@@ -254,6 +254,15 @@ pub struct ListedGroup {
     pub group_type: GroupType,
 }
 
+/// A group in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupCensus<'a> {
+    pub group_id: &'a str,
+    pub members: usize,
+    /// How many rebalances it has been through.
+    pub generation_id: i32,
+}
+
 /// By which protocol a group is run (KIP-848).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GroupType {

@@ -38,7 +38,10 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
     let body: FetchRequest = request.decode()?;
     let exchange = match Exchange::begin(&request, &body) {
         Ok(exchange) => exchange,
-        Err(error) => return encode(&request, FetchResponse { error, ..FetchResponse::default() }, Vec::new()),
+        Err(error) => {
+            request.connection.note_failure();
+            return encode(&request, FetchResponse { error, ..FetchResponse::default() }, Vec::new());
+        }
     };
     let targets = exchange.targets();
     let reading = Reading {
@@ -53,12 +56,24 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         let deadline = Instant::now() + Duration::from_millis(body.max_wait_ms.unsigned_abs().into());
         round = reading.wait(&request, deadline).await;
     }
+    count(&request, &targets, &round);
     let committed_only = reading.committed_only;
     let (mut response, records) = exchange.finish(round.partitions, committed_only);
     if request.version() >= LEADERS_VERSION {
         name_leaders(&request, &mut response);
     }
     encode(&request, response, records)
+}
+
+fn count(request: &Request<'_>, targets: &[Target], round: &Round) {
+    request.reactor.metrics().given(round.bytes as u64);
+    for (target, result) in targets.iter().zip(&round.partitions) {
+        match (&target.partition, result) {
+            (Ok(partition), Ok(given)) if given.bytes > 0 => partition.traffic().bytes_out.add(given.bytes as u64),
+            (Ok(_), Ok(_)) => {}
+            _ => request.connection.note_failure(),
+        }
+    }
 }
 
 /// The version from which a refusal says who leads instead.

@@ -22,7 +22,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 pub use in_sync::{AgreedPartition, Outcome, Proposal};
-pub use session::Confirmed;
+pub use session::{Confirmed, Lag};
 
 use crate::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use crate::partition::stream::SessionId;

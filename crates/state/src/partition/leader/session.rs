@@ -15,6 +15,15 @@ pub struct Confirmed {
     pub durable: Offset,
 }
 
+/// How far a follower is behind its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that it lacks.
+    pub records: i64,
+    /// Since when it has not had everything; none for one that had not yet in this leadership.
+    pub behind_ms: Option<i64>,
+}
+
 impl Confirmed {
     /// What of it counts on this topic.
     pub(super) fn counted(self, confirmation: Confirmation) -> Offset {
@@ -58,6 +67,15 @@ impl Leader {
     /// The session that `replica` is fed by.
     pub fn session_of(&self, replica: BrokerId) -> Option<SessionId> {
         Some(self.follower(replica)?.session?.id)
+    }
+
+    /// How far `replica` is behind; none while it has confirmed nothing in this leadership.
+    pub fn lag_of(&self, replica: BrokerId, now_ms: TimestampMs) -> Option<Lag> {
+        let replica = self.follower(replica)?;
+        let confirmed = replica.confirmed?;
+        let has_all = confirmed.counted(self.rules.confirmation) >= self.log_end_offset;
+        let behind_ms = if has_all { Some(0) } else { replica.caught_up_ms.map(|at_ms| now_ms.saturating_sub(at_ms).max(0)) };
+        Some(Lag { records: (self.log_end_offset - confirmed.written).max(0), behind_ms })
     }
 
     /// Records up to `end_offset` were put on their way. False if the session is over: nothing is to be sent.
