@@ -169,7 +169,6 @@ fn variables_that_we_never_had_stop_the_start_with_the_right_name() {
         ("CHRONIK_ADVERTISED_ADDR", "set CHRONIK_ADVERTISE instead"),
         ("CHRONIK_ADVERTISED_PORT", "set CHRONIK_ADVERTISE=HOST:PORT instead"),
         ("CHRONIK_BIND_ADDR", "set CHRONIK_BIND instead"),
-        ("CHRONIK_METRICS_PORT", "this build has no HTTP port"),
     ] {
         Workplace::new().run(&["start"], &[(name, "1")]).says(3, &["error[CHK0302]", name, fix]);
     }
@@ -200,6 +199,13 @@ fn old_names_that_mean_something_on_one_node_work_with_a_warning() {
     );
     show(&["--node-id", "4"], &[], "CHRONIK_NODE_ID", "node_id", "4");
     show(&["--bootstrap"], &[], "leave out --bootstrap", "node_id", "1");
+    let (search, metrics) = ("node.addresses.search", "node.addresses.metrics");
+    show(&["--search-port", "7"], &[], "`search` in [node.addresses]", search, "0.0.0.0:7");
+    show(&["--admin-port", "7"], &[], "`search` in [node.addresses]", search, "0.0.0.0:7");
+    show(&["--metrics-port", "7"], &[], "`metrics` in [node.addresses]", metrics, "0.0.0.0:7");
+    show(&[], &[("CHRONIK_SEARCH_PORT", "7")], "set CHRONIK_NODE__ADDRESSES__SEARCH=HOST:PORT", search, "0.0.0.0:7");
+    show(&[], &[("CHRONIK_ADMIN_PORT", "7")], "set CHRONIK_NODE__ADDRESSES__SEARCH=HOST:PORT", search, "0.0.0.0:7");
+    show(&[], &[("CHRONIK_METRICS_PORT", "7")], "set CHRONIK_NODE__ADDRESSES__METRICS=HOST:PORT", metrics, "0.0.0.0:7");
     let peers = [("CHRONIK_CLUSTER_PEERS", "localhost:1:2:3"), ("CHRONIK_NODE_ID", "1")];
     let in_cluster = |name, value, warning, key, shown| show(&[], &[&peers[..], &[(name, value)]].concat(), warning, key, shown);
     let (wal, raft) = ("node.addresses.wal", "node.addresses.raft");
@@ -227,7 +233,7 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
     start(&["--raft-addr", "x:1"], &["error[CHK0201]: `node.addresses.raft` is for", "command line: --raft-addr"]);
     start(&["--peers", "2@x:1"], &["error[CHK0302]: --peers cannot be honoured", "CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft"]);
     start(&["--wal-receiver", "x:1"], &["error[CHK0302]: --wal-receiver cannot be honoured", "[[peers]]"]);
-    start(&["--metrics-port", "1"], &["error[CHK0302]: --metrics-port cannot be honoured", "no HTTP port"]);
+    start(&["--admin-port", "1", "--search-port", "2"], &["error[CHK0110]: --admin-port and --search-port both set `node.addresses.search`"]);
     start(&["--advertised-port", "1"], &["an advertised port needs a host", "--advertise HOST:PORT"]);
     start(
         &["--kafka-port", "1", "--bind", "127.0.0.1:2"],

@@ -142,15 +142,6 @@ fn what_is_not_toml_is_shown_in_its_line() {
 }
 
 #[test]
-fn ports_that_this_build_does_not_have_are_refused() {
-    let file = "[node.addresses]\nmetrics = \"0.0.0.0:13092\"\nsearch = \"0.0.0.0:6092\"\n";
-    refused(
-        file,
-        &["error[CHK0202]: this build has no HTTP port for metrics or search", "chronik.toml:2:1", "chronik.toml:3:1"],
-    );
-}
-
-#[test]
 fn bounds_of_two_keys_may_not_contradict_each_other() {
     let file = "[kafka]\n\"group.min.session.timeout.ms\" = 2000000\n";
     refused(file, &["error[CHK0113]: `group.min.session.timeout.ms` is above `group.max.session.timeout.ms`"]);

@@ -29,7 +29,8 @@ fn the_card_says_where_the_node_is() {
             "kafka   localhost:{port}  (listening on 127.0.0.1:{port}; clients are told the address they came in on)"
         ),
         &format!("{}  (acknowledged records are on disk)", data.display()),
-        "config  file chronik.toml, 2 flags",
+        "http    off",
+        "config  file chronik.toml, 1 environment variable, 2 flags",
         &format!("try     echo hello | kcat -b localhost:{port} -t greetings -P"),
         &format!("kcat -b localhost:{port} -t greetings -C -e"),
     ] {
@@ -46,7 +47,7 @@ fn a_card_for_machines_is_one_line_of_the_log() {
     let line: serde_json::Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(line["message"], "ready");
     assert_eq!(line["listening"], format!("127.0.0.1:{}", server.port));
-    assert_eq!(line["config"], "1 environment variable, 1 flag");
+    assert_eq!(line["config"], "2 environment variables, 1 flag");
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub struct Council {
     pub(crate) applied_index: u64,
     /// What this process has applied of the log.
     pub(crate) applied_bytes: u64,
+    /// Of the last snapshot that it took.
+    pub(crate) snapshot_bytes: u64,
     /// Proposed by this leader, and in `controller` already.
     pub(crate) proposed: VecDeque<(u64, u64)>,
     /// Who waits for an entry.

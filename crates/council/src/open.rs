@@ -124,6 +124,7 @@ impl Council {
             applied: image,
             applied_index,
             applied_bytes: 0,
+            snapshot_bytes: 0,
             proposed: VecDeque::new(),
             waiting: Vec::new(),
             leads: None,

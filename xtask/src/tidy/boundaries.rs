@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str], &str)] = &[
         &["tokio", "mio", "socket2", "chronik-wire", "chronik-broker"],
         "a seat in the Raft group is the same in the server and in the simulator",
     ),
+    ("chronik-admin", &["chronik-client", "chronik-cli"], "admin asks the broker of its own process and nobody else"),
     ("chronik-broker", &["clap", "toml", "chronik-client", "chronik-cli"], "broker is handed its settings"),
     ("chronik-cli", &["chronik-sim"], "nobody depends on the simulator"),
     ("chronik-sim", &["tokio", "chronik-broker", "chronik-wire"], "the simulator drives log, council and state"),
@@ -55,6 +56,8 @@ const WORDS: &[(&str, &[&str], &[&str], &str)] = &[
     ),
     ("crates/council/src/", &["std::time", "std::fs", "std::net", "SystemTime"], &[], "time and disk are arguments"),
     ("crates/wire/src/", &["std::fs", "std::net"], &[], "wire knows no sockets and files"),
+    ("crates/", &["hyper::", "http_body_util::"], &["crates/admin/src/"], "one crate speaks HTTP"),
+    ("crates/admin/src/", &["std::fs", "std::env", "std::process"], &[], "admin looks at the node and at nothing else"),
 ];
 
 pub(super) fn check() -> Result<Vec<String>> {

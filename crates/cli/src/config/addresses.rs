@@ -38,7 +38,8 @@ pub(super) fn internal(
     all(settings, key, problems, resolve).first().copied()
 }
 
-fn all(settings: &Settings, key: &Key, problems: &mut Vec<Problem>, resolve: Resolve) -> Vec<SocketAddr> {
+/// The socket addresses of a key; none when it is unset or in error.
+pub(super) fn all(settings: &Settings, key: &Key, problems: &mut Vec<Problem>, resolve: Resolve) -> Vec<SocketAddr> {
     let entry = settings.entry(key);
     let Some(address) = settings.address(key).cloned() else { return Vec::new() };
     let (host, port) = (address.host.clone().unwrap_or_default(), address.port.unwrap_or_default());

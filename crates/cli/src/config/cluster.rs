@@ -209,31 +209,35 @@ fn other_than_listed(settings: &Settings) -> Vec<Problem> {
 
 /// Two services that would listen at one place.
 fn port_conflicts(listens: &[(&'static str, SocketAddr)], settings: &Settings) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let overlap = |a: &SocketAddr, b: &SocketAddr| {
-        a.port() != 0
-            && a.port() == b.port()
-            && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+    let before = |(index, second): (usize, &(&'static str, SocketAddr))| {
+        listens[..index].iter().find_map(|first| port_conflict(*first, *second, settings))
     };
-    for (index, (second, b)) in listens.iter().enumerate() {
-        let Some((first, _)) = listens[..index].iter().find(|(first, a)| first != second && overlap(a, b)) else {
-            continue;
-        };
-        let place = |service: &str| {
-            let key = schema::find(&format!("node.addresses.{service}")).expect("each service has its key");
-            let entry = settings.entry(key);
-            let value = entry.value.as_ref().map(Value::to_string).unwrap_or_default();
-            place_of(&entry.origin, &format!("{} = {value}", key.path()))
-        };
-        problems.push(
-            Problem::error(Code::PortConflict, format!("port conflict on {}", b.port()))
-                .at(place(first))
-                .at(place(second))
-                .why(format!("both {first} and {second} are trying to bind to port {}", b.port()))
-                .fix("change one of these ports in your config file"),
-        );
+    listens.iter().enumerate().filter_map(before).collect()
+}
+
+/// What is wrong with two services if they would listen at one place.
+pub(super) fn port_conflict(
+    (first, a): (&'static str, SocketAddr),
+    (second, b): (&'static str, SocketAddr),
+    settings: &Settings,
+) -> Option<Problem> {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    if first == second || a.port() == 0 || a.port() != b.port() || !same_ip {
+        return None;
     }
-    problems
+    let place = |service: &str| {
+        let key = schema::find(&format!("node.addresses.{service}")).expect("each service has its key");
+        let entry = settings.entry(key);
+        let value = entry.value.as_ref().map(Value::to_string).unwrap_or_default();
+        place_of(&entry.origin, &format!("{} = {value}", key.path()))
+    };
+    Some(
+        Problem::error(Code::PortConflict, format!("port conflict on {}", b.port()))
+            .at(place(first))
+            .at(place(second))
+            .why(format!("both {first} and {second} are trying to bind to port {}", b.port()))
+            .fix("change one of these ports in your config file"),
+    )
 }
 
 #[cfg(test)]

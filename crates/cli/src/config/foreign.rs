@@ -29,9 +29,6 @@ pub(crate) enum Part {
 
 use Fate::{Needless, NamesFile, Refused, Sets};
 
-const NO_HTTP_FLAG: &str = "leave it out: this build has no HTTP port (metrics, search, admin)";
-const NO_HTTP: &str = "unset it: this build has no HTTP port (metrics, search, admin)";
-
 const PEERS_HERE: &str = "list the nodes as [[peers]] in the file, each with kafka, wal and raft, or in one variable:\n\
                           CHRONIK_NODE_ID=1 CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft,…";
 const NO_MANUAL: &str = "leave it out: the nodes of a cluster ([[peers]]) find whom to replicate to by themselves";
@@ -39,6 +36,8 @@ const BY_THEMSELVES: &str = "the node whose votes suffice becomes leader, at the
 
 const LISTEN_WAL: &str = "node.addresses.wal";
 const LISTEN_RAFT: &str = "node.addresses.raft";
+const LISTEN_HTTP: &str = "node.addresses.search";
+const LISTEN_METRICS: &str = "node.addresses.metrics";
 const LISTEN: &str = "node.addresses.kafka";
 const ADVERTISE: &str = "node.advertise.kafka";
 
@@ -54,9 +53,9 @@ pub(crate) static OLD_FLAGS: &[OldName] = &[
     old("--bootstrap", Needless(BY_THEMSELVES)),
     old("--wal-followers", Refused(NO_MANUAL)),
     old("--wal-receiver", Refused(NO_MANUAL)),
-    old("--metrics-port", Refused(NO_HTTP_FLAG)),
-    old("--admin-port", Refused(NO_HTTP_FLAG)),
-    old("--search-port", Refused(NO_HTTP_FLAG)),
+    old("--metrics-port", Sets(LISTEN_METRICS, Part::Port, "`metrics` in [node.addresses] of the file")),
+    old("--admin-port", Sets(LISTEN_HTTP, Part::Port, "`search` in [node.addresses] of the file")),
+    old("--search-port", Sets(LISTEN_HTTP, Part::Port, "`search` in [node.addresses] of the file")),
 ];
 
 pub(crate) static OLD_VARIABLES: &[OldName] = &[
@@ -82,9 +81,9 @@ pub(crate) static OLD_VARIABLES: &[OldName] = &[
     old("CHRONIK_ADVERTISED_LISTENERS", Refused("set CHRONIK_ADVERTISE instead (host or host:port)")),
     old("CHRONIK_LISTENERS", Refused("set CHRONIK_BIND instead (host or host:port)")),
     old("CHRONIK_BROKER_ID", Refused("set CHRONIK_NODE_ID instead")),
-    old("CHRONIK_METRICS_PORT", Refused(NO_HTTP)),
-    old("CHRONIK_ADMIN_PORT", Refused(NO_HTTP)),
-    old("CHRONIK_SEARCH_PORT", Refused(NO_HTTP)),
+    old("CHRONIK_METRICS_PORT", Sets(LISTEN_METRICS, Part::Port, "CHRONIK_NODE__ADDRESSES__METRICS=HOST:PORT")),
+    old("CHRONIK_ADMIN_PORT", Sets(LISTEN_HTTP, Part::Port, "CHRONIK_NODE__ADDRESSES__SEARCH=HOST:PORT")),
+    old("CHRONIK_SEARCH_PORT", Sets(LISTEN_HTTP, Part::Port, "CHRONIK_NODE__ADDRESSES__SEARCH=HOST:PORT")),
 ];
 
 const fn old(name: &'static str, fate: Fate) -> OldName {
@@ -93,31 +92,26 @@ const fn old(name: &'static str, fate: Fate) -> OldName {
 
 /// Paths of the file that ask for what this build does not have.
 pub(crate) static OTHER_BUILDS: &[(&str, OtherBuild)] = &[
-    ("node.addresses.metrics", OtherBuild::Http),
-    ("node.addresses.search", OtherBuild::Http),
     ("cluster.discovery.dns_service", OtherBuild::Dns),
 ];
 
 /// Which missing feature a path asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OtherBuild {
-    Http,
     Dns,
 }
 
 impl OtherBuild {
-    pub(crate) const ALL: [OtherBuild; 2] = [OtherBuild::Http, OtherBuild::Dns];
+    pub(crate) const ALL: [OtherBuild; 1] = [OtherBuild::Dns];
 
     pub(crate) fn what(self) -> &'static str {
         match self {
-            OtherBuild::Http => "this build has no HTTP port for metrics or search",
             OtherBuild::Dns => "this build does not ask DNS for the nodes of a cluster",
         }
     }
 
     pub(crate) fn fix(self) -> &'static str {
         match self {
-            OtherBuild::Http => "remove these addresses",
             OtherBuild::Dns => "remove it, and list the nodes as [[peers]]",
         }
     }

@@ -7,6 +7,7 @@ mod environment;
 mod file;
 mod flags;
 mod foreign;
+pub(crate) mod http;
 mod node;
 mod old_names;
 pub(crate) mod peers;
@@ -34,6 +35,7 @@ use value::Value;
 pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     pub(crate) broker: chronik_broker::Config,
+    pub(crate) http: http::Http,
     /// Told before the start, and not in its way.
     pub(crate) warnings: Vec<Problem>,
     pub(crate) file: Option<PathBuf>,
@@ -53,9 +55,10 @@ pub(crate) fn load(
     let (mut settings, mut problems) = lay(vec![from_file, environment, flags]);
     developers_log_filter(&mut settings, variables);
     let broker = node::config(&mut settings, &mut problems, addresses::resolve);
+    let http = http::config(&mut settings, &node::listens(&broker), &mut problems, addresses::resolve);
     match problems.iter().any(|problem| problem.severity == Severity::Error) {
         true => Err(problems),
-        false => Ok(Loaded { settings, broker, warnings: problems, file }),
+        false => Ok(Loaded { settings, broker, http, warnings: problems, file }),
     }
 }
 
@@ -93,10 +96,12 @@ pub struct Checked {
 /// addresses of hosts. The way in for tests that try many texts.
 pub fn check_text(text: &str) -> Checked {
     let (mut settings, mut problems) = lay(vec![file::parse("chronik.toml", text)]);
-    let broker = node::config(&mut settings, &mut problems, |host, port| {
+    let resolve: addresses::Resolve = |host, port| {
         let known = if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse() };
         known.map(|ip| vec![SocketAddr::new(ip, port)]).map_err(|error| error.to_string())
-    });
+    };
+    let broker = node::config(&mut settings, &mut problems, resolve);
+    http::config(&mut settings, &node::listens(&broker), &mut problems, resolve);
     let may_stand = |key: &&&schema::Key| settings.peers.is_some() || !key.only_in_cluster;
     let values = KEYS.iter().filter(may_stand).filter_map(|key| {
         let value = settings.entry(key).value.as_ref()?;

@@ -1,9 +1,10 @@
 //! From settings to what the broker is given: the one place where keys are read.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use chronik_broker::{Config, SyncPolicy};
+use chronik_broker::{Config, Detail, MetricsConfig, SyncPolicy};
 
 use super::addresses::Resolve;
 use super::problem::Problem;
@@ -37,8 +38,22 @@ pub(super) fn config(settings: &mut Settings, problems: &mut Vec<Problem>, resol
         request_memory_bytes: number(settings.bytes(&schema::REQUEST_MEMORY)),
         reactors: number(settings.integer(&schema::THREADS)),
         cluster,
+        metrics: MetricsConfig {
+            detail: match settings.text(&schema::METRICS_DETAIL) {
+                "node" => Detail::Node,
+                "topic" => Detail::Topic,
+                _ => Detail::Partition,
+            },
+            series_max: number(settings.integer(&schema::METRICS_SERIES)),
+        },
         kafka: kafka(settings),
     }
+}
+
+/// Where the broker listens, and for what.
+pub(super) fn listens(broker: &Config) -> Vec<(&'static str, SocketAddr)> {
+    let nodes = broker.cluster.iter().flat_map(|cluster| [("wal", cluster.wal_listen), ("raft", cluster.raft_listen)]);
+    broker.listen.iter().map(|address| ("kafka", *address)).chain(nodes).collect()
 }
 
 /// Kafka's settings that somebody set; the broker knows the defaults. Two have names of their own here.

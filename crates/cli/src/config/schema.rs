@@ -108,6 +108,38 @@ pub(crate) const LISTEN_RAFT: Key = Key {
     about: "Where this node listens for the Raft group that keeps the metadata, and for other nodes' requests.",
     ..key("node.addresses", "raft")
 };
+pub(crate) const LISTEN_HTTP: Key = Key {
+    kind: Kind::Address,
+    default: Some("0.0.0.0:6092"),
+    about: "Where this node listens for HTTP: health, metrics, what it knows of its cluster. Nothing can be changed there, and nobody is \
+            asked who they are. Port 0 lets the system choose. If the key is not set and the port is taken, the node runs without.",
+    ..key("node.addresses", "search")
+};
+pub(crate) const LISTEN_METRICS: Key = Key {
+    kind: Kind::Address,
+    unset: "`/metrics` is served with the rest of HTTP alone",
+    about: "A further port that serves `/metrics` and nothing else, for scrapers that are not to see the rest.",
+    ..key("node.addresses", "metrics")
+};
+pub(crate) const HTTP_ENABLED: Key = Key {
+    kind: Kind::Boolean,
+    default: Some("true"),
+    about: "Whether this node listens for HTTP at `node.addresses.search`.",
+    ..key("http", "enabled")
+};
+pub(crate) const METRICS_DETAIL: Key = Key {
+    kind: Kind::Choice(&["node", "topic", "partition"]),
+    default: Some("partition"),
+    about: "How far down `/metrics` goes: the node as a whole; also topics and groups; also partitions.",
+    ..key("metrics", "detail")
+};
+pub(crate) const METRICS_SERIES: Key = Key {
+    kind: Kind::Integer { min: 0, max: 10_000_000, unit: "lines" },
+    default: Some("50000"),
+    about: "Lines of one answer of `/metrics`. Beyond it lines about topics, groups and partitions are left out, and counted in \
+            `chronik_metrics_series_dropped`.",
+    ..key("metrics", "max_series")
+};
 pub(crate) const ADVERTISE_KAFKA: Key = Key {
     kind: Kind::Address,
     default: None,
@@ -284,6 +316,8 @@ pub(crate) static KEYS: &[&Key] = &[
     &LISTEN_KAFKA,
     &LISTEN_WAL,
     &LISTEN_RAFT,
+    &LISTEN_HTTP,
+    &LISTEN_METRICS,
     &ADVERTISE_KAFKA,
     &ADVERTISE_WAL,
     &ADVERTISE_RAFT,
@@ -309,6 +343,9 @@ pub(crate) static KEYS: &[&Key] = &[
     &MAX_CONNECTIONS,
     &REQUEST_MEMORY,
     &THREADS,
+    &HTTP_ENABLED,
+    &METRICS_DETAIL,
+    &METRICS_SERIES,
     &kafka_boolean(
         "auto.create.topics.enable",
         "true",

@@ -19,6 +19,8 @@ pub(crate) struct Card {
     pub(crate) told: String,
     /// Where the other nodes find this one; none for a single node.
     pub(crate) nodes: Option<String>,
+    /// Where health and metrics are, or why not; empty for nothing to tell.
+    pub(crate) http: String,
     pub(crate) data_dir: String,
     pub(crate) sync: String,
     pub(crate) mode: String,
@@ -39,6 +41,7 @@ impl Card {
             nodes: config.cluster.as_ref().map(|cluster| {
                 format!("{}, {}  (listening for records, for metadata)", cluster.wal_listen, cluster.raft_listen)
             }),
+            http: String::new(),
             data_dir: absolute(&config.data_dir),
             sync: match config.sync {
                 SyncPolicy::Commit => "acknowledged records are on disk".to_owned(),
@@ -61,6 +64,9 @@ impl Card {
         row("kafka", &format!("{}  (listening on {}; {})", self.connect, self.listening, self.told));
         if let Some(nodes) = &self.nodes {
             row("nodes", nodes);
+        }
+        if !self.http.is_empty() {
+            row("http", &self.http);
         }
         row("data", &format!("{}  ({})", self.data_dir, self.sync));
         row("config", &self.source);

@@ -3,12 +3,13 @@
 mod card;
 mod descriptors;
 mod failure;
+mod http;
 mod logging;
 mod notify;
 
 use std::io::{self, Write};
 
-use chronik_broker::{Config, Ready};
+use chronik_broker::{Config, Observer, Ready};
 use tracing::info;
 
 use crate::arguments::{NodeArguments, OldFlags};
@@ -27,7 +28,22 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
     let config = loaded.broker.clone();
     logging::begin(&loaded.settings);
     descriptors::raise_limit(&loaded.settings);
-    let ended = chronik_broker::run(config.clone(), |ready| tell_ready(&loaded, &config, ready));
+    let mut ports = match http::Ports::take(&loaded.http) {
+        Ok(ports) => ports,
+        Err(problem) => {
+            print::problems(&[problem]);
+            return Exit::Failed;
+        }
+    };
+    let observer = Observer::default();
+    if config.cluster.is_some() {
+        // It may wait for others, and is to say so.
+        ports.serve(&observer);
+    }
+    let ended = chronik_broker::run(config.clone(), &observer, |ready| {
+        tell_ready(&loaded, &config, ready, &ports.told);
+        ports.serve(&observer);
+    });
     notify::stopping();
     match ended {
         Ok(()) => {
@@ -41,8 +57,8 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
     }
 }
 
-fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready) {
-    let card = Card::new(config, &ready.listening, &ready.cluster_id, print::source(loaded));
+fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready, http: &str) {
+    let card = Card { http: http.to_owned(), ..Card::new(config, &ready.listening, &ready.cluster_id, print::source(loaded)) };
     if logging::is_json(&loaded.settings) {
         // The card as one line of the log: what reads the log expects nothing else.
         info!(
@@ -52,6 +68,7 @@ fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready) {
             listening = card.listening,
             told = card.told,
             nodes = card.nodes,
+            http = card.http,
             data = card.data_dir,
             config = card.source,
             "ready"

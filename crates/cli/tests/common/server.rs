@@ -22,7 +22,8 @@ impl Server {
     /// Starts a node on a port that the system chooses and waits until it is ready.
     pub(crate) fn start(workplace: &Workplace, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
         let mut command = workplace.command(&[&["start"], arguments].concat());
-        command.envs(variables.iter().copied());
+        // Many nodes run here at once, and those that are to be asked over HTTP say so.
+        command.env("CHRONIK_HTTP__ENABLED", "false").envs(variables.iter().copied());
         if !arguments.contains(&"--bind") {
             command.args(["--bind", "127.0.0.1:0"]);
         }
@@ -42,7 +43,7 @@ impl Server {
             }
         };
         // The rest of the card comes in the same write.
-        for _ in 0..if card.starts_with('{') { 0 } else { 5 } {
+        for _ in 0..if card.starts_with('{') { 0 } else { 6 } {
             stderr.read_line(&mut card).expect("standard error is text");
         }
         Server { process, stderr, card, port }
