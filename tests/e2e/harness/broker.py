@@ -197,13 +197,14 @@ class Chronik(Broker):
         """`storage`, `limits` and `replication` are tables of its file. `disk_mib` gives the data directory a small disk of its own (memory, in a mount namespace of the process)."""
         super().__init__(directory, settings)
         self.binary = binary or os.environ["E2E_SERVER"]
+        self.http_port = free_port()
         self.tables = {"storage": storage or {}, "limits": limits or {}, "replication": replication or {}}
         self.disk_mib = disk_mib
 
     def prepare(self):
         lines = [f"node_id = {self.node_id}"]
         lines += [f"{OWN_KEYS[name]} = {toml_value(value)}" for name, value in self.settings.items() if name in OWN_KEYS]
-        lines += ["[node.addresses]", f'kafka = "{self.bootstrap}"', *self._addresses()]
+        lines += ["[node.addresses]", f'kafka = "{self.bootstrap}"', f'search = "127.0.0.1:{self.http_port}"', *self._addresses()]
         if "advertised.listeners" in self.settings:
             lines += ["[node.advertise]", f'kafka = "{self.bootstrap}"']
         lines += ["[kafka]"]
