@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod fetch_session;
 pub mod group;
+pub mod health;
 pub mod ids;
 pub mod metadata;
 pub mod partition;
