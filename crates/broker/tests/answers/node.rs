@@ -26,7 +26,7 @@ pub(crate) fn start() -> Node {
     };
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
-        let ended = chronik_broker::run(config, |node| ready.send(node.listening[0]).expect("the test waits"));
+        let ended = chronik_broker::run(config, &chronik_broker::Observer::default(), |node| ready.send(node.listening[0]).expect("the test waits"));
         if let Err(error) = ended {
             eprintln!("the node ended: {error}");
         }
