@@ -61,8 +61,12 @@ def whoever_coordinates_a_group_is_apart(cx):
     for way in WAYS:
         node = coordinator(cx, group)
         getattr(cluster.network, way)(node)
+        started = time.monotonic()
         eventually(lambda: other_than(cx, group, node), "another node coordinates the group", timeout_s=60)
+        moved_s = time.monotonic() - started
         committed.go_on(f"with node {node.node_id} apart ({way})")
+        took_s = time.monotonic() - started
+        print(f"node {node.node_id} apart ({way}): another coordinates after {moved_s:.2f} s, all commit again after {took_s:.2f} s")
         cluster.network.heal()
         cluster.wait_in_sync(topic)
         cluster.wait_in_sync(OFFSETS_TOPIC)

@@ -82,7 +82,7 @@ class Trouble:
     def moment(self, shortest_s, longest_s):
         time.sleep(self.dice.uniform(shortest_s, longest_s))
 
-    def goes_on(self, more=50):
+    def goes_on(self, more=300):
         """A majority is left: records of every partition are acknowledged."""
         self.flow.progress(more, f"after {', '.join(self.story)} records are acknowledged", timeout_s=60)
 

@@ -96,7 +96,7 @@ class Rounds:
         self.cluster.wait_for_nodes()
         for topic in self.topics:
             self.cluster.wait_in_sync(topic.name)
-        self.flow.progress(50, f"after {trouble.told()}, with all nodes back, records are acknowledged")
+        self.flow.progress(200, f"after {trouble.told()}, with all nodes back, records are acknowledged")
         return time.monotonic() - started
 
     def look(self, reader):
