@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from harness import checker
 from harness.context import equal, eventually
@@ -55,6 +55,10 @@ class Flow:
                 self.count += 1
             except BufferError:
                 self.producer.poll(0.05)
+            except KafkaException as error:
+                # It has given up for good: what it was told contradicts what it was told before.
+                self.errors.append(error)
+                return
             if self.count % 50 == 0:
                 self.producer.poll(0)
                 if self.per_second:
@@ -74,8 +78,13 @@ class Flow:
         started = time.monotonic()
         before = Counter(self.acked_in)
         partitions = range(self.partitions)
+
+        def has_come():
+            assert self.over.is_set() or self.thread.is_alive(), f"the producer has given up: {self.errors[-3:]}"
+            return all(self.acked_in[partition] >= before[partition] + more for partition in partitions)
+
         eventually(
-            lambda: all(self.acked_in[partition] >= before[partition] + more for partition in partitions),
+            has_come,
             f"{what} in every partition: {dict(before)}, then {dict(self.acked_in)}",
             timeout_s,
         )
