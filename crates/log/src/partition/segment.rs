@@ -545,7 +545,7 @@ impl Walker<'_> {
         let (position, offset) = (self.position, self.offset);
         // Where an index entry leads there must be a batch. If there is none, the entry may be one of an earlier life, as
         // the index of a segment that is written is never synced: it is built anew, which finds out what is wrong.
-        let by_index = position == self.start && position > 0;
+        let by_index = position == self.start && (position, offset) != (0, self.view.segment.base);
         let broken = |what: &str| match by_index {
             true => SegmentError::Index,
             false => SegmentError::Read(self.view.segment.corrupt(position, what)),
