@@ -9,7 +9,7 @@
 //! Who does not lead is NOT_LEADER_OR_FOLLOWER; who leads and does not know yet how far the leader before came, OFFSET_NOT_AVAILABLE
 //! (before version 5 LEADER_NOT_AVAILABLE, KIP-207) for −1 and for what is not found. A leader epoch that is not this leader's is FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH (version 4 on, KIP-320). A partition
 //! named twice is INVALID_REQUEST, answered once. read_committed (version 2 on, KIP-98) is the same as read_uncommitted as long as
-//! nothing is transactional.
+//! nothing is transactional. For replica id −2 the −1 means the end of the replica that this node has.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use crate::dispatch::table::serves;
 use crate::dispatch::{BadRequest, Reply, Request, errors};
 use crate::node::Node;
 use crate::partition::Partition;
-use crate::partition::find::led_here;
+use crate::partition::find::{held_here, led_here};
 
 serves!(ListOffsets);
 
@@ -35,6 +35,10 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// Who asks for the end of a replica, readable or not, whoever leads: for those who look how far followers are (Kafka's
+/// `ListOffsetsRequest.DEBUGGING_REPLICA_ID`).
+const ANY_REPLICA: i32 = -2;
 
 /// No offset, no timestamp.
 const NONE: i64 = -1;
@@ -48,6 +52,7 @@ async fn handle(request: Request<'_>) -> Result<Reply, BadRequest> {
         version: request.version(),
         isolation_known: matches!(body.isolation_level, 0 | 1),
         repeated: repeated(&body.topics),
+        any_replica: body.replica_id == ANY_REPLICA,
     };
     let topics = body.topics.iter().map(|topic| lookup.topic(topic)).collect();
     request.reply(&message!(ListOffsetsResponse { topics }))
@@ -75,6 +80,7 @@ struct Lookup<'a> {
     version: i16,
     isolation_known: bool,
     repeated: BTreeSet<(StrBytes, i32)>,
+    any_replica: bool,
 }
 
 impl Lookup<'_> {
@@ -95,6 +101,11 @@ impl Lookup<'_> {
         }
         if !self.isolation_known {
             return Err(ErrorCode::UnknownServerError);
+        }
+        if self.any_replica && asked.timestamp == LATEST {
+            let partition = held_here(self.node, self.image, topic, asked.partition_index)?;
+            let (offset, leader_epoch) = (partition.log.log_end_offset(), partition.leader_epoch());
+            return Ok(Some(Found { offset, timestamp_ms: NONE, leader_epoch }));
         }
         let partition = led_here(self.node, self.image, topic, asked.partition_index)?;
         partition.check_epoch(asked.current_leader_epoch).map_err(|error| errors::not_given(&error))?;

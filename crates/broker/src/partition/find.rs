@@ -16,10 +16,23 @@ pub(crate) fn led_here(
     topic: &str,
     index: PartitionIndex,
 ) -> Result<Arc<Partition>, ErrorCode> {
+    let held = held_here(node, image, topic, index)?;
+    match held.leads_in() {
+        Some(_) => Ok(held),
+        None => Err(ErrorCode::NotLeaderOrFollower),
+    }
+}
+
+/// The partition, if it exists and this node has a replica of it, whoever leads.
+pub(crate) fn held_here(
+    node: &Node,
+    image: &Image,
+    topic: &str,
+    index: PartitionIndex,
+) -> Result<Arc<Partition>, ErrorCode> {
     let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if !topic.partitions.contains_key(&index) {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let held = node.partitions.partition(LogId { topic: topic.id, partition: index });
-    held.filter(|partition| partition.leads_in().is_some()).ok_or(ErrorCode::NotLeaderOrFollower)
+    node.partitions.partition(LogId { topic: topic.id, partition: index }).ok_or(ErrorCode::NotLeaderOrFollower)
 }
