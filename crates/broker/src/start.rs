@@ -305,7 +305,7 @@ impl Prepared {
         let addresses = config.cluster.iter().flat_map(|cluster| &cluster.peers);
         let addresses = addresses.map(|peer| (peer.id, peer.raft.clone())).collect();
         let cluster =
-            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), stopped_epoch, addresses, members, sent, listener));
+            peers.map(|listener| Cluster::new(directory_id(&identity.directory_id), stopped_epoch, metadata.reached().log_end_offset, addresses, members, sent, listener));
         let ready = Ready {
             listening,
             cluster_id: cluster_id.clone(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chronik_consensus::{Message, Role, Standing};
 use chronik_council::Council;
+use chronik_state::ids::BrokerId;
 use chronik_state::metadata::{Image, ProducerIdBlock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -317,6 +318,11 @@ impl Control {
         let members = self.cluster().members.read();
         let before = members.iter().filter(|(id, member)| Some(**id) != without && member.node_id < own);
         before.count() as u32
+    }
+
+    /// Other nodes to which there is no connection now.
+    pub(super) fn away(&self) -> Vec<BrokerId> {
+        self.links.borrow().away()
     }
 
     fn update_links(&self) {

@@ -28,6 +28,7 @@ use tracing::{info, warn};
 use super::links::{client, endpoint};
 use super::messages::*;
 use super::service::{self, Peer};
+use super::waiting::Waiting;
 use super::{Member, RAFT_ENDPOINT};
 use crate::replication::ENDPOINT as WAL_ENDPOINT;
 use crate::config::{ClusterConfig, Config, HostPort};
@@ -38,8 +39,6 @@ use crate::node::format_id;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a node has to answer a question.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1000);
-/// A node that waits says so after this long, and again each time it has passed.
-const SAY_SO_AFTER: Duration = Duration::from_secs(3);
 
 /// Why a cluster was not founded.
 #[derive(Debug, Error)]
@@ -136,7 +135,8 @@ fn check_empty(storage: &Storage, config: &Config) -> Result<(), FoundingError> 
 /// Asks everybody until all have answered, or one knows that this directory belongs to its cluster.
 async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceResponse> {
     let mut answers: BTreeMap<i32, IntroduceResponse> = BTreeMap::new();
-    let mut say_so = Instant::now() + SAY_SO_AFTER;
+    let mut waiting = Waiting::since(Instant::now());
+    let mut misled = Waiting::since(Instant::now());
     loop {
         for peer in &cluster.peers {
             let answer = if peer.id == own.node_id {
@@ -145,9 +145,12 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
                 ask(&peer.raft, own).await
             };
             let said = answer.as_ref().and_then(|answer| answer.from.as_ref()).map(|from| from.node_id);
-            if let Some(other) = said.filter(|id| *id != peer.id && Instant::now() >= say_so) {
+            if let Some(other) = said.filter(|id| *id != peer.id) {
                 let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
-                warn!("the node at {host}:{port} says that it is node {other}, and the configuration says node {id}: correct the [[peers]] of one of them");
+                let text = format!("the node at {host}:{port} says that it is node {other}, and the configuration says node {id}: correct the [[peers]] of one of them");
+                if misled.is_due(&text, Instant::now()) {
+                    warn!("{text}");
+                }
             }
             let differs = answer.as_ref().and_then(|answer| disagreement(answer, own)).map(<[i32]>::to_vec);
             if let Some(theirs) = differs.as_ref().filter(|_| Instant::now() >= say_so) {
@@ -168,9 +171,8 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
         if known || (!founded && answers.len() == cluster.peers.len()) {
             return answers.into_values().collect();
         }
-        if Instant::now() >= say_so {
-            say_so = Instant::now() + SAY_SO_AFTER;
-            let missing: Vec<_> = cluster.peers.iter().map(|peer| peer.id).filter(|id| !answers.contains_key(id)).collect();
+        let missing: Vec<_> = cluster.peers.iter().map(|peer| peer.id).filter(|id| !answers.contains_key(id)).collect();
+        if waiting.is_due(&format!("{founded} {missing:?}"), Instant::now()) {
             match founded {
                 true => warn!(
                     "the cluster exists and does not know this data directory: a node with a new disk has to be removed and added again"

@@ -15,6 +15,7 @@ use super::control::{Control, Leader};
 use super::{controller, rpc_timeout};
 use super::founding::introduction;
 use super::messages::*;
+use super::waiting::Waiting;
 use crate::config::SyncPolicy;
 use crate::metrics::Rpc;
 
@@ -24,8 +25,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PROPOSALS_TOGETHER: usize = 1000;
 /// How soon after news of the metadata a heartbeat tells of it: what is applied at once is told together.
 const NEWS_AFTER: Duration = Duration::from_millis(5);
-/// A node that waits says so after this long, and again each time it has passed.
-const SAY_SO_AFTER: Duration = Duration::from_secs(3);
 
 /// Registers, then says every now and then that it lives.
 pub(super) async fn live(control: Rc<Control>) {
@@ -58,7 +57,7 @@ async fn register(control: &Control) {
         cluster_id: node.cluster_id.clone(),
         syncs_first: node.config.sync == SyncPolicy::Commit,
     };
-    let mut say_so = Instant::now() + SAY_SO_AFTER;
+    let mut waiting = Waiting::since(Instant::now());
     loop {
         let response = match control.leader() {
             Leader::Me => Some(controller::register(control, request.clone()).await),
@@ -80,9 +79,13 @@ async fn register(control: &Control) {
             }
             _ => {}
         }
-        if Instant::now() >= say_so {
-            say_so = Instant::now() + SAY_SO_AFTER;
-            info!("waiting for a majority of the nodes to elect a metadata leader");
+        let away = control.away();
+        let text = match away.is_empty() {
+            true => "waiting for the nodes to elect a metadata leader".to_owned(),
+            false => format!("waiting for a majority of the nodes, which elects a metadata leader: nodes {away:?} are not reached"),
+        };
+        if waiting.is_due(&text, Instant::now()) {
+            info!("{text}");
         }
         sleep(PAUSE).await;
     }

@@ -1,6 +1,7 @@
 //! The connections to other members: one task for each, which connects, sends what the council says, and begins anew when the
 //! connection breaks. What cannot be sent is dropped: the Raft group says it again.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
@@ -8,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chronik_consensus::Message;
+use chronik_state::ids::BrokerId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -40,6 +42,7 @@ struct Link {
     messages: mpsc::Sender<Message>,
     /// For requests; connects when it is first used, and again when it broke.
     channel: Channel,
+    is_up: Rc<Cell<bool>>,
     task: JoinHandle<()>,
 }
 
@@ -61,9 +64,10 @@ impl Links {
             let Some(endpoint) = endpoint(&member.raft) else { continue };
             let (messages, receiver) = mpsc::channel(MESSAGES_MAX);
             let channel = endpoint.clone().timeout(rpc_timeout).connect_lazy();
-            let link = Rc::new(Way { id, node_id: member.node_id, endpoint, events: cluster.events.clone(), cluster_id: cluster_id.to_owned() });
+            let is_up = Rc::new(Cell::new(false));
+            let link = Rc::new(Way { is_up: Rc::clone(&is_up), id, node_id: member.node_id, endpoint, events: cluster.events.clone(), cluster_id: cluster_id.to_owned() });
             let task = tokio::task::spawn_local(keep_connected(link, receiver));
-            self.by_member.insert(id, Link { member, messages, channel, task });
+            self.by_member.insert(id, Link { member, messages, channel, is_up, task });
         }
     }
 
@@ -71,6 +75,13 @@ impl Links {
     pub(super) fn send(&self, message: Message) -> Result<(), Box<Message>> {
         let Some(link) = self.by_member.get(&message.to) else { return Err(Box::new(message)) };
         link.messages.try_send(message).map_err(|refused| Box::new(refused.into_inner()))
+    }
+
+    /// Members to which there is no connection now.
+    pub(super) fn away(&self) -> Vec<BrokerId> {
+        let mut away: Vec<_> = self.by_member.values().filter(|link| !link.is_up.get()).map(|link| link.member.node_id).collect();
+        away.sort_unstable();
+        away
     }
 
     /// A client for requests to a member.
@@ -99,6 +110,7 @@ pub(super) fn endpoint(address: &HostPort) -> Option<Endpoint> {
 
 struct Way {
     id: u64,
+    is_up: Rc<Cell<bool>>,
     node_id: i32,
     endpoint: Endpoint,
     events: mpsc::UnboundedSender<Event>,
@@ -116,7 +128,9 @@ async fn keep_connected(way: Rc<Way>, messages: mpsc::Receiver<Message>) {
                     info!(node = way.node_id, "connected");
                 }
                 pause = PAUSE_MIN;
+                way.is_up.set(true);
                 pump(&way, channel, &mut queue.messages).await;
+                way.is_up.set(false);
                 way.tell(Event::LinkDown { id: way.id, refused: false });
             }
             Err(error) => {
@@ -252,7 +266,7 @@ mod tests {
     fn of_a_snapshot_that_is_dropped_the_group_hears() {
         let (events, mut told) = mpsc::unbounded_channel();
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
-        let way = Rc::new(Way { id: 7, node_id: 2, endpoint, events, cluster_id: String::new() });
+        let way = Rc::new(Way { id: 7, is_up: Rc::default(), node_id: 2, endpoint, events, cluster_id: String::new() });
         let (sender, messages) = mpsc::channel(2);
         let snapshot = Message { snapshot: Some(snapshot()), ..Message::default() };
         sender.try_send(Message::default()).unwrap();

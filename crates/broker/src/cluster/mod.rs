@@ -17,15 +17,16 @@ mod links;
 pub(crate) mod messages;
 mod service;
 mod sessions;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chronik_consensus::Message;
-use chronik_state::ids::BrokerId;
+use chronik_state::ids::{BrokerId, Offset};
 use chronik_state::metadata::Image;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -48,8 +49,8 @@ pub(crate) struct Cluster {
     pub(crate) directory_id: [u8; 16],
     /// The broker epoch of the process before, if that was stopped in good order.
     stopped_epoch: Option<i64>,
-    /// How the brokers were registered that this process found when it began.
-    first_epochs: OnceLock<BTreeMap<BrokerId, i64>>,
+    /// The first offset of the metadata log that was not there when this process began.
+    first_offset: Offset,
     /// Where the configuration says that nodes are.
     peers: BTreeMap<BrokerId, HostPort>,
     events: mpsc::UnboundedSender<control::Event>,
@@ -91,10 +92,11 @@ pub(crate) struct Member {
 pub(crate) struct Unanswered;
 
 impl Cluster {
-    /// `outbox`: what the council says to others. `listener`: where they say it to this node.
+    /// `first_offset`: where the metadata log ends as it was found. `outbox`: what the council says to others. `listener`: where they say it to this node.
     pub(crate) fn new(
         directory_id: [u8; 16],
         stopped_epoch: Option<i64>,
+        first_offset: Offset,
         peers: BTreeMap<BrokerId, HostPort>,
         members: BTreeMap<u64, Member>,
         outbox: mpsc::UnboundedReceiver<Message>,
@@ -106,7 +108,7 @@ impl Cluster {
             raft_id: raft_id(directory_id),
             directory_id,
             stopped_epoch,
-            first_epochs: OnceLock::new(),
+            first_offset,
             peers,
             events,
             inbox: Mutex::new(Some(Inbox { events: receiver, outbox, listener })),
@@ -123,13 +125,13 @@ impl Cluster {
 
     /// The brokers that the metadata knows, as members of the Raft group.
     fn on_brokers(&self, image: &Image) {
-        let first_epochs = self.first_epochs.get_or_init(|| image.brokers().map(|broker| (broker.id, broker.epoch)).collect());
         let members = image.brokers().filter_map(|broker| {
             let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.name == RAFT_ENDPOINT)?;
             let recorded = HostPort { host: endpoint.host.clone(), port: endpoint.port };
             // What a node says when it registers holds; but of one that has not registered since this process began, what the
             // operator says now: nodes that have all moved would look for each other where nobody is.
-            let is_old = first_epochs.get(&broker.id).is_some_and(|first| broker.epoch <= *first);
+            // What was in the log at the start is of an earlier run, also where it is applied only now: an epoch is an offset there.
+            let is_old = broker.epoch < self.first_offset;
             let said = self.peers.get(&broker.id).filter(|_| is_old).cloned();
             let raft = said.unwrap_or(recorded);
             Some((raft_id(broker.directory_id), Member { node_id: broker.id, raft }))
