@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::bench::arguments::BenchCommand;
+use crate::cluster::arguments::ClusterArguments;
 use crate::exit;
 
 /// A Kafka-compatible event-streaming server.
@@ -23,7 +24,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Start a server, a single node or a node of a cluster. Needs no argument: a single node on 0.0.0.0:9092 with its
     /// data in ./data
-    Start(NodeArguments),
+    Start(StartArguments),
+    /// Ask a running cluster, or a single node, how it is
+    Cluster(ClusterArguments),
     /// Check the configuration, show it, or list the variables it may come from
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -40,12 +43,9 @@ pub(crate) enum Command {
     /// Old name of `start`
     #[command(hide = true)]
     Standalone(NodeArguments),
-    /// Not in this build
-    #[command(hide = true, disable_help_flag = true)]
-    Cluster(Rest),
-    /// Not in this build
-    #[command(hide = true, disable_help_flag = true)]
-    RaftCluster(Rest),
+    /// Old name of `start` with peers
+    #[command(hide = true)]
+    RaftCluster(NodeArguments),
     /// Gone; `start` does it
     #[command(hide = true, disable_help_flag = true)]
     Ingest(Rest),
@@ -73,6 +73,34 @@ pub(crate) enum ConfigCommand {
         #[command(flatten)]
         output: OutputArgument,
     },
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct StartArguments {
+    #[command(flatten)]
+    pub(crate) node: NodeArguments,
+    #[command(flatten)]
+    pub(crate) dev: DevArguments,
+}
+
+/// A cluster on one machine, to be tried and thrown away.
+#[derive(Debug, Default, Args)]
+pub(crate) struct DevArguments {
+    /// A whole cluster on this machine, gone with its data on Ctrl-C
+    #[arg(long, conflicts_with_all = ["config", "advertise"])]
+    pub(crate) dev: bool,
+    /// With --dev: how many nodes [default: 3]
+    #[arg(long, value_name = "N", requires = "dev", value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub(crate) nodes: Option<u16>,
+    /// With --dev: keep the data when the cluster stops
+    #[arg(long, requires = "dev")]
+    pub(crate) keep: bool,
+    /// With --dev: ports of the first node, the others have the next ones [default: 9092:9291:5001:6092]
+    #[arg(long, value_name = "KAFKA:WAL:RAFT:HTTP", requires = "dev")]
+    pub(crate) first_ports: Option<String>,
+    /// End with the process of this number, which started this one
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) child_of: Option<i32>,
 }
 
 /// What decides how a node runs.

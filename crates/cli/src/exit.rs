@@ -11,6 +11,7 @@ pub(crate) enum Exit {
     Configuration = 3,
     Unreachable = 4,
     NotFound = 6,
+    Unhealthy = 10,
 }
 
 impl From<Exit> for ExitCode {

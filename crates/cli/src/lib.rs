@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bench;
+mod cluster;
 mod config;
 mod exit;
 mod print;
@@ -13,7 +14,9 @@ mod version;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command, ConfigCommand, NodeArguments, OldFlags};
+use cluster::arguments::{ClusterArguments, ClusterCommand};
 use exit::Exit;
+use start::Mode;
 
 #[doc(hidden)]
 pub use config::{Checked, check_text};
@@ -22,17 +25,27 @@ pub use config::{Checked, check_text};
 pub fn main() -> ExitCode {
     let Arguments { command, old } = arguments::parse();
     let exit = match command {
-        Command::Start(node) => start::run(&node, &old),
+        Command::Start(arguments) if arguments.dev.dev => start::dev::run(&arguments, &old),
+        Command::Start(arguments) => match arguments.dev.child_of.map_or(Ok(()), start::child::bind_to) {
+            Ok(()) => start::run(&arguments.node, &old, Mode::AsConfigured),
+            Err(exit) => exit,
+        },
         Command::Standalone(node) => {
             refuse::warn_standalone();
-            start::run(&node, &old)
+            start::run(&node, &old, Mode::AsConfigured)
         }
         Command::Config(command) => config_command(command, &old),
         Command::Bench(command) => bench::run(&command),
         Command::Version { output } => version::print(output.output),
         Command::Completions { shell } => completions(shell),
-        Command::Cluster(_) => refuse::cluster(),
-        Command::RaftCluster(_) => refuse::raft_cluster(),
+        Command::Cluster(ClusterArguments { command: Some(command), .. }) => match command {
+            ClusterCommand::Status(arguments) => cluster::status(&arguments, &old),
+            ClusterCommand::AddNode(_) => refuse::membership("add-node"),
+            ClusterCommand::RemoveNode(_) => refuse::membership("remove-node"),
+            ClusterCommand::Rebalance(_) => refuse::membership("rebalance"),
+        },
+        Command::Cluster(ClusterArguments { node, .. }) => start::run(&node, &old, Mode::OldCluster("cluster")),
+        Command::RaftCluster(node) => start::run(&node, &old, Mode::OldCluster("raft-cluster")),
         Command::Ingest(_) => refuse::gone("ingest"),
         Command::All(_) => refuse::gone("all"),
     };

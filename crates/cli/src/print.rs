@@ -192,40 +192,76 @@ pub(crate) fn out(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Columns as wide as their widest cell; the last one is not padded.
-fn table(header: &[&str], rows: Vec<Vec<String>>) {
-    let header: Vec<String> = header.iter().map(|&word| word.to_owned()).collect();
+/// A line on standard error that is no problem of the configuration.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A column of a table.
+pub(crate) struct Column {
+    header: &'static str,
+    /// As numbers stand.
+    right: bool,
+}
+
+impl Column {
+    pub(crate) fn left(header: &'static str) -> Column {
+        Column { header, right: false }
+    }
+
+    pub(crate) fn right(header: &'static str) -> Column {
+        Column { header, right: true }
+    }
+}
+
+fn table(header: &[&'static str], rows: Vec<Vec<String>>) {
+    let columns: Vec<Column> = header.iter().map(|&header| Column::left(header)).collect();
+    out(&aligned(&columns, &rows));
+}
+
+/// Columns as wide as their widest cell, with nothing behind the last.
+pub(crate) fn aligned(columns: &[Column], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = columns.iter().map(|column| column.header.to_owned()).collect();
     let width =
         |column: usize| rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();
-    for row in [&header].into_iter().chain(&rows) {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
+    for row in [&header].into_iter().chain(rows) {
+        let cells = row.iter().zip(&widths).zip(columns).map(|((cell, &width), column)| match column.right {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:width$}"),
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
-    out(&text);
+    text
 }
 
-/// YAML of objects, and of a list of flat ones. Scalars are written as JSON writes them, which YAML reads alike.
+/// Scalars, and lists of scalars, are written as JSON writes them, which YAML reads alike.
 fn yaml(document: &Json) -> String {
     match document {
         Json::Object(map) => yaml_map(map, ""),
-        Json::Array(items) => items.iter().map(yaml_item).collect(),
+        Json::Array(items) => items.iter().map(|item| yaml_item(item, "")).collect(),
         scalar => format!("{scalar}\n"),
     }
 }
 
-fn yaml_item(item: &Json) -> String {
-    let Json::Object(map) = item else { return format!("- {item}\n") };
-    yaml_map(map, "  ").replacen("  ", "- ", 1)
+fn yaml_item(item: &Json, indent: &str) -> String {
+    let Json::Object(map) = item else { return format!("{indent}- {item}\n") };
+    let inner = format!("{indent}  ");
+    yaml_map(map, &inner).replacen(&inner, &format!("{indent}- "), 1)
 }
 
 fn yaml_map(map: &Map<String, Json>, indent: &str) -> String {
+    let inner = format!("{indent}  ");
     let entry = |(key, value): (&String, &Json)| {
         let key = Json::String(key.clone());
         match value {
-            Json::Object(inner) => format!("{indent}{key}:\n{}", yaml_map(inner, &format!("{indent}  "))),
+            Json::Object(map) if !map.is_empty() => format!("{indent}{key}:\n{}", yaml_map(map, &inner)),
+            Json::Array(items) if items.iter().any(Json::is_object) => {
+                let items: String = items.iter().map(|item| yaml_item(item, &inner)).collect();
+                format!("{indent}{key}:\n{items}")
+            }
             scalar => format!("{indent}{key}: {scalar}\n"),
         }
     };

@@ -157,7 +157,7 @@ fn variables_of_a_cluster_are_not_passed_over_by_a_single_node() {
         ("CHRONIK_WAL_RECEIVER_ADDR", "localhost:1", ["error[CHK0201]: `node.addresses.wal` is for", "set CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT instead"]),
         ("CHRONIK_WAL_RECEIVER_PORT", "1", ["error[CHK0201]: `node.addresses.wal` is for", "CHRONIK_WAL_RECEIVER_PORT"]),
         ("CHRONIK_RAFT_ADDR", "localhost:1", ["error[CHK0201]: `node.addresses.raft` is for", "CHRONIK_RAFT_ADDR"]),
-        ("CHRONIK_RAFT_PEERS", "2@x:1", ["error[CHK0302]: CHRONIK_RAFT_PEERS cannot be honoured", "CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft"]),
+        ("CHRONIK_RAFT_PEERS", "2@x:1", ["warning[CHK0301]: CHRONIK_RAFT_PEERS is an old name; it still works", "error[CHK0203]: which of the nodes [2] this one is"]),
     ] {
         Workplace::new().run(&["start"], &[(name, value)]).says(3, &texts);
     }
@@ -231,7 +231,6 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
         Workplace::new().run(&[&["start"], arguments].concat(), &[]).says(3, texts);
     };
     start(&["--raft-addr", "x:1"], &["error[CHK0201]: `node.addresses.raft` is for", "command line: --raft-addr"]);
-    start(&["--peers", "2@x:1"], &["error[CHK0302]: --peers cannot be honoured", "CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft"]);
     start(&["--wal-receiver", "x:1"], &["error[CHK0302]: --wal-receiver cannot be honoured", "[[peers]]"]);
     start(&["--admin-port", "1", "--search-port", "2"], &["error[CHK0110]: --admin-port and --search-port both set `node.addresses.search`"]);
     start(&["--advertised-port", "1"], &["an advertised port needs a host", "--advertise HOST:PORT"]);
@@ -245,9 +244,16 @@ fn old_names_that_cannot_be_honoured_stop_the_start() {
 #[test]
 fn commands_of_a_cluster_and_old_commands_are_answered() {
     let run = |arguments: &[&str]| Workplace::new().run(arguments, &[]);
-    run(&["cluster", "status", "--config", "x"]).says(3, &["`cluster` is not in this build", "kafka-metadata-quorum.sh"]);
-    run(&["cluster"]).says(3, &["chronik-server start"]);
-    run(&["raft-cluster", "--node-id", "1", "--bootstrap"]).says(3, &["`raft-cluster` cannot be honoured", "CHRONIK_CLUSTER_PEERS"]);
+    for command in ["add-node", "remove-node", "rebalance"] {
+        let what = format!("error[CHK0202]: `cluster {command}` is not in this build");
+        run(&["cluster", command, "4", "--kafka", "x:1"]).says(3, &[&what, "chronik-server cluster status"]);
+    }
+    run(&["cluster"]).says(
+        3,
+        &["error[CHK0302]: `cluster` cannot be honoured: no peers are listed", "chronik-server start --config FILE", "chronik-server cluster status"],
+    );
+    run(&["raft-cluster", "--node-id", "1", "--bootstrap"])
+        .says(3, &["error[CHK0302]: `raft-cluster` cannot be honoured: no peers are listed", "CHRONIK_CLUSTER_PEERS"]);
     run(&["all"]).says(3, &["`all` is gone", "use `chronik-server start`"]);
     run(&["ingest", "-x"]).says(3, &["`ingest` is gone"]);
     run(&["strat"]).says(2, &["start"]);
@@ -262,6 +268,8 @@ fn every_help_ends_with_the_exit_codes() {
         &["start", "--help"],
         &["config", "--help"],
         &["config", "show", "--help"],
+        &["cluster", "--help"],
+        &["cluster", "status", "--help"],
         &["help", "version"],
         &["completions", "-h"],
     ] {

@@ -62,6 +62,11 @@ impl Connection {
         })
     }
 
+    /// From here on every answer may take `timeout`.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// What the node says it serves, of the APIs this build knows.
     pub async fn api_versions(&mut self) -> Result<BTreeMap<ApiKey, Versions>, ClientError> {
         let request = message!(ApiVersionsRequest {

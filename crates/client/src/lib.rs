@@ -5,5 +5,5 @@
 
 mod connection;
 
-pub use chronik_wire::{message, messages};
+pub use chronik_wire::{ApiKey, ErrorCode, Versions, message, messages};
 pub use connection::{ClientError, Connection};

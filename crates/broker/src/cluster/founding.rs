@@ -136,7 +136,9 @@ fn check_empty(storage: &Storage, config: &Config) -> Result<(), FoundingError> 
 async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceResponse> {
     let mut answers: BTreeMap<i32, IntroduceResponse> = BTreeMap::new();
     let mut waiting = Waiting::since(Instant::now());
-    let mut misled = Waiting::since(Instant::now());
+    // Each by the number that the configuration gives it.
+    let mut misled: BTreeMap<i32, Waiting> = BTreeMap::new();
+    let begun = Instant::now();
     loop {
         for peer in &cluster.peers {
             let answer = if peer.id == own.node_id {
@@ -145,21 +147,22 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
                 ask(&peer.raft, own).await
             };
             let said = answer.as_ref().and_then(|answer| answer.from.as_ref()).map(|from| from.node_id);
-            if let Some(other) = said.filter(|id| *id != peer.id) {
-                let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
-                let text = format!("the node at {host}:{port} says that it is node {other}, and the configuration says node {id}: correct the [[peers]] of one of them");
-                if misled.is_due(&text, Instant::now()) {
-                    warn!("{text}");
-                }
-            }
+            let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
+            let stranger = said.filter(|said| *said != id).map(|other| {
+                format!("the node at {host}:{port} says that it is node {other}, and the configuration says node {id}: correct the [[peers]] of one of them")
+            });
             let differs = answer.as_ref().and_then(|answer| disagreement(answer, own)).map(<[i32]>::to_vec);
-            if let Some(theirs) = differs.as_ref().filter(|_| Instant::now() >= say_so) {
-                let (host, port, id) = (&peer.raft.host, peer.raft.port, peer.id);
-                warn!(
+            let other_list = differs.as_ref().map(|theirs| {
+                format!(
                     "node {id} at {host}:{port} has [[peers]] {theirs:?} in its configuration, and this node {:?}: a cluster is founded by nodes that \
                      name the same; correct the file of one of them, and start that node again",
                     own.peers
-                );
+                )
+            });
+            if let Some(text) = stranger.or(other_list) {
+                if misled.entry(id).or_insert_with(|| Waiting::since(begun)).is_due(&text, Instant::now()) {
+                    warn!("{text}");
+                }
             }
             match answer.filter(|_| said == Some(peer.id) && differs.is_none()) {
                 Some(answer) => answers.insert(peer.id, answer),

@@ -109,8 +109,19 @@ pub(super) fn advertise(settings: &mut Settings, problems: &mut Vec<Problem>, re
     Advertise::Fixed { host, port }
 }
 
+/// Where a client on this machine reaches a node that is alone.
+pub(super) fn from_here(settings: &Settings) -> Address {
+    let listen = settings.address(&LISTEN_KAFKA).expect("there is a default").clone();
+    let told = settings.address(&ADVERTISE_KAFKA).filter(|told| told.host.is_some()).cloned();
+    let address = told.unwrap_or(Address { host: None, port: None }).over(&listen);
+    match address.host.as_deref().is_some_and(is_wildcard) {
+        true => Address { host: Some("localhost".to_owned()), ..address },
+        false => address,
+    }
+}
+
 /// Whether a host means every address of a machine.
-pub(super) fn is_wildcard(host: &str) -> bool {
+pub(crate) fn is_wildcard(host: &str) -> bool {
     host == "*" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 

@@ -52,7 +52,7 @@ pub(super) fn parse(name: &str, text: &str) -> Layer {
     }
     reader.problems.sort_by_key(|(offset, _)| *offset);
     let problems = reader.problems.into_iter().map(|(_, problem)| problem).collect();
-    Layer { assignments: reader.assignments, peers: reader.peers, problems, config: None }
+    Layer { assignments: reader.assignments, peers: reader.peers, problems, ..Layer::default() }
 }
 
 struct Reader<'a> {

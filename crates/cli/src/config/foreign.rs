@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     Sets(&'static str, Part, &'static str),
     /// Honoured with a warning: names the configuration file.
     NamesFile(&'static str),
+    /// Honoured with a warning: lists the other nodes by their Raft addresses; the text shows the replacement.
+    RaftPeers(&'static str),
     /// Of no use any more, with a warning: the text says why.
     Needless(&'static str),
     /// Cannot be honoured; the text is the fix.
@@ -27,10 +29,9 @@ pub(crate) enum Part {
     Port,
 }
 
-use Fate::{Needless, NamesFile, Refused, Sets};
+use Fate::{NamesFile, Needless, RaftPeers, Refused, Sets};
 
-const PEERS_HERE: &str = "list the nodes as [[peers]] in the file, each with kafka, wal and raft, or in one variable:\n\
-                          CHRONIK_NODE_ID=1 CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft,…";
+const PEERS_HERE: &str = "[[peers]] in the file, the same on all nodes, each with kafka, wal and raft, or CHRONIK_CLUSTER_PEERS=host:kafka:wal:raft,…";
 const NO_MANUAL: &str = "leave it out: the nodes of a cluster ([[peers]]) find whom to replicate to by themselves";
 const BY_THEMSELVES: &str = "the node whose votes suffice becomes leader, at the first start as at any other";
 
@@ -49,7 +50,7 @@ pub(crate) static OLD_FLAGS: &[OldName] = &[
     old("--node-id", Sets("node_id", Part::Whole, "CHRONIK_NODE_ID, or node_id in the file,")),
     old("--cluster-config", NamesFile("--config")),
     old("--raft-addr", Sets(LISTEN_RAFT, Part::Whole, "`raft` in [node.addresses] of the file")),
-    old("--peers", Refused(PEERS_HERE)),
+    old("--peers", RaftPeers(PEERS_HERE)),
     old("--bootstrap", Needless(BY_THEMSELVES)),
     old("--wal-followers", Refused(NO_MANUAL)),
     old("--wal-receiver", Refused(NO_MANUAL)),
@@ -64,7 +65,7 @@ pub(crate) static OLD_VARIABLES: &[OldName] = &[
     old("CHRONIK_WAL_RECEIVER_ADDR", Sets(LISTEN_WAL, Part::Whole, "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT")),
     old("CHRONIK_WAL_RECEIVER_PORT", Sets(LISTEN_WAL, Part::Port, "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT")),
     old("CHRONIK_RAFT_ADDR", Sets(LISTEN_RAFT, Part::Whole, "CHRONIK_NODE__ADDRESSES__RAFT=HOST:PORT")),
-    old("CHRONIK_RAFT_PEERS", Refused(PEERS_HERE)),
+    old("CHRONIK_RAFT_PEERS", RaftPeers(PEERS_HERE)),
     old("CHRONIK_RAFT_ELECTION_TIMEOUT_MS", Sets("raft.election_timeout_ms", Part::Whole, "CHRONIK_RAFT__ELECTION_TIMEOUT_MS")),
     old("CHRONIK_RAFT_SNAPSHOT_SIZE_MB", Sets("raft.snapshot_max_log_size_mb", Part::Whole, "CHRONIK_RAFT__SNAPSHOT_MAX_LOG_SIZE_MB")),
     old(

@@ -12,6 +12,7 @@ mod node;
 mod old_names;
 pub(crate) mod peers;
 pub(crate) mod problem;
+mod raft_peers;
 #[cfg(test)]
 mod reference;
 pub(crate) mod schema;
@@ -25,10 +26,11 @@ use std::path::{Path, PathBuf};
 use crate::arguments::{NodeArguments, OldFlags};
 
 pub(crate) use environment::{names as variable_names, of_process as variables_of_process};
+pub(crate) use addresses::is_wildcard;
 use problem::{Code, Place, Problem, Severity};
 use schema::KEYS;
 use settings::{Assignment, Origin, Settings};
-use value::Value;
+use value::{Address, Mismatch, Value};
 
 /// A configuration that a node can be started with.
 #[derive(Debug)]
@@ -47,12 +49,8 @@ pub(crate) fn load(
     old: &OldFlags,
     variables: &[(String, String)],
 ) -> Result<Loaded, Vec<Problem>> {
-    let flags = flags::read(arguments, old);
-    let environment = environment::read(variables, arguments.strict);
-    let file = flags.config.clone().or(environment.config.clone());
-    let from_file = file.as_deref().map(Layer::of_file).unwrap_or_default();
-
-    let (mut settings, mut problems) = lay(vec![from_file, environment, flags]);
+    let (layers, file) = layers(arguments, old, variables);
+    let (mut settings, mut problems) = lay(layers);
     developers_log_filter(&mut settings, variables);
     let broker = node::config(&mut settings, &mut problems, addresses::resolve);
     let http = http::config(&mut settings, &node::listens(&broker), &mut problems, addresses::resolve);
@@ -62,12 +60,58 @@ pub(crate) fn load(
     }
 }
 
+/// Where clients reach nodes.
+pub(crate) struct Whereabouts {
+    /// Their numbers, where known, and addresses.
+    pub(crate) nodes: Vec<(Option<i32>, Address)>,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// Where clients reach the nodes: those that the configuration lists, by their numbers, or the one that it describes. Which
+/// of them this process would be is not asked. The error holds all problems.
+pub(crate) fn whereabouts(
+    arguments: &NodeArguments,
+    old: &OldFlags,
+    variables: &[(String, String)],
+) -> Result<Whereabouts, Vec<Problem>> {
+    let (settings, mut problems) = lay(layers(arguments, old, variables).0);
+    problems.extend(settings.peers.iter().flat_map(|listed| peers::check_list(listed)));
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(problems);
+    }
+    let nodes = match &settings.peers {
+        Some(listed) => {
+            let node = |peer: &peers::Peer| Some((Some(peer.id.as_ref()?.value), peer.addresses[0].as_ref()?.value.clone()));
+            listed.iter().filter_map(node).collect()
+        }
+        None => vec![(None, addresses::from_here(&settings))],
+    };
+    Ok(Whereabouts { nodes, warnings: problems })
+}
+
+/// A value of a flag that is none of its kind.
+pub(crate) fn flag_mismatch(flag: &str, value: &str, mismatch: Mismatch) -> Problem {
+    Problem::error(file::code(mismatch.reason), format!("{flag}: {}", mismatch.what))
+        .at(Place::flag(flag, value))
+        .fix(mismatch.fix)
+}
+
+/// What each layer says, lowest first, and the file among them.
+fn layers(arguments: &NodeArguments, old: &OldFlags, variables: &[(String, String)]) -> (Vec<Layer>, Option<PathBuf>) {
+    let flags = flags::read(arguments, old);
+    let environment = environment::read(variables, arguments.strict);
+    let file = flags.config.clone().or(environment.config.clone());
+    let from_file = file.as_deref().map(Layer::of_file).unwrap_or_default();
+    (vec![from_file, environment, flags], file)
+}
+
 /// Lays them over the defaults, lowest first.
 fn lay(layers: Vec<Layer>) -> (Settings, Vec<Problem>) {
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
     settings.peers = layers.iter().rev().find_map(|layer| layer.peers.clone());
     let node_id = layers.iter().rev().find_map(Layer::node_id);
+    let raft_peers = layers.iter().rev().find_map(|layer| layer.raft_peers.clone());
     for assignment in peers::of_itself(settings.peers.as_deref().unwrap_or_default(), node_id) {
         settings.lay(assignment);
     }
@@ -75,6 +119,9 @@ fn lay(layers: Vec<Layer>) -> (Settings, Vec<Problem>) {
         problems.extend(layer.given_twice());
         problems.extend(layer.problems);
         layer.assignments.into_iter().for_each(|assignment| settings.lay(assignment));
+    }
+    if let Some(raft_peers) = raft_peers {
+        problems.extend(raft_peers::complete(&mut settings, raft_peers));
     }
     (settings, problems)
 }
@@ -126,6 +173,8 @@ struct Layer {
     assignments: Vec<Assignment>,
     /// The nodes of the cluster, if it lists them.
     peers: Option<Vec<peers::Peer>>,
+    /// The same as earlier servers had it: others only, and of them what Raft needs.
+    raft_peers: Option<raft_peers::RaftPeers>,
     problems: Vec<Problem>,
     /// The file it names, if it names one.
     config: Option<PathBuf>,

@@ -7,7 +7,7 @@ use super::problem::{Code, Place, Problem};
 use super::schema::{self, Key};
 use super::settings::{Assignment, Origin};
 use super::value::{Address, Kind, Value};
-use super::{Layer, file};
+use super::{Layer, file, raft_peers};
 
 /// Where a warning about an old name sends its reader.
 pub(super) const READ_ON: &str = "earlier servers had this name; docs/operate/configuration.md, \"Old names\", lists them all";
@@ -41,6 +41,17 @@ pub(super) fn apply(layer: &mut Layer, old: &OldName, by: By, value: &str) {
             layer.config = Some(PathBuf::from(value));
             layer.problems.push(still_works(name, place, &format!("{} {replacement} instead", by.verb())));
         }
+        Fate::RaftPeers(replacement) => match raft_peers::parse(value, place.clone(), by.origin(name)) {
+            Ok(listed) => {
+                layer.raft_peers = Some(listed);
+                layer.problems.push(still_works(name, place, &format!("{} {replacement} instead", by.verb())));
+            }
+            Err(what) => layer.problems.push(
+                Problem::error(Code::Malformed, format!("{name}: {what}"))
+                    .at(place)
+                    .fix(format!("{} {replacement} instead", by.verb())),
+            ),
+        },
         Fate::Needless(why) => layer.problems.push(
             Problem::warning(Code::OldName, format!("{name} is an old name, and of no use any more"))
                 .at(place)

@@ -119,12 +119,18 @@ pub(super) fn written(peers: &[Peer]) -> String {
     format!("[{}]", peers.iter().map(entry).collect::<Vec<_>>().join(", "))
 }
 
-/// Everything that is wrong with the list as a whole.
+/// Everything that is wrong with the list as a whole, for the node that has this number.
 pub(super) fn check(peers: &[Peer], node_id: &Entry) -> Vec<Problem> {
+    let mut problems = check_list(peers);
+    problems.extend(not_listed(peers, node_id));
+    problems
+}
+
+/// Everything that is wrong with the list, whoever reads it.
+pub(super) fn check_list(peers: &[Peer]) -> Vec<Problem> {
     let mut problems = unreachable(peers);
     problems.extend(duplicates(peers));
     problems.extend(shared_addresses(peers));
-    problems.extend(not_listed(peers, node_id));
     problems
 }
 
@@ -165,7 +171,11 @@ fn shared_addresses(peers: &[Peer]) -> Vec<Problem> {
     let mut by_address: BTreeMap<String, Vec<User<'_>>> = BTreeMap::new();
     for (node, peer) in peers.iter().enumerate() {
         for (service, address) in SERVICES.into_iter().zip(&peer.addresses) {
-            let Some(Listed { value, place, .. }) = address else { continue };
+            let Some(Listed { value, place, origin }) = address else { continue };
+            if *origin == Origin::Default {
+                // Nobody wrote it: where that node really is, it says itself.
+                continue;
+            }
             by_address.entry(value.to_string().to_lowercase()).or_default().push(User { node, service, place });
         }
     }

@@ -65,6 +65,7 @@ fn old_names() -> String {
         let fate = match old.fate {
             Fate::Sets(_, _, replacement) => format!("works, with a warning: use `{replacement}`"),
             Fate::NamesFile(replacement) => format!("works, with a warning: use `{replacement}`"),
+            Fate::RaftPeers(replacement) => format!("works, with a warning: use {replacement}"),
             Fate::Needless(why) => format!("does nothing, with a warning: {why}"),
             Fate::Refused(fix) => format!("stops the start: {}", fix.replace('\n', " ")),
         };

@@ -59,6 +59,20 @@ impl Settings {
         *entry = Entry { value: Some(value), origin: assignment.origin };
     }
 
+    /// Lays `assignment` under what was said: it holds where nothing was, and completes an address of which a part was.
+    pub(crate) fn lay_under(&mut self, assignment: Assignment) {
+        let entry = self.entries.get_mut(&assignment.key.path()).expect("every key has an entry");
+        match (&entry.value, assignment.value) {
+            (Some(Value::Address(said)), Value::Address(under)) if entry.origin != Origin::Default => {
+                entry.value = Some(Value::Address(said.clone().over(&under)));
+            }
+            (_, value) if entry.origin == Origin::Default => {
+                *entry = Entry { value: Some(value), origin: assignment.origin };
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn entry(&self, key: &Key) -> &Entry {
         &self.entries[&key.path()]
     }

@@ -1,7 +1,9 @@
 //! `start`: load, begin the log, run the node, and say how it went.
 
 mod card;
+pub(crate) mod child;
 mod descriptors;
+pub(crate) mod dev;
 mod failure;
 mod http;
 mod logging;
@@ -16,15 +18,31 @@ use crate::arguments::{NodeArguments, OldFlags};
 use crate::config::Loaded;
 use crate::exit::Exit;
 use crate::print;
+use crate::refuse;
 use crate::version::VERSION;
 use card::Card;
 
+/// What the command says of the node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The configuration decides whether it is alone.
+    AsConfigured,
+    /// An old command, which meant the node of a cluster.
+    OldCluster(&'static str),
+}
+
 /// Runs a node until it is told to stop.
-pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
+pub(crate) fn run(node: &NodeArguments, old: &OldFlags, mode: Mode) -> Exit {
     let loaded = match crate::load(node, old) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    if let Mode::OldCluster(command) = mode {
+        if loaded.broker.cluster.is_none() {
+            return refuse::no_peers(command);
+        }
+        refuse::warn_old_cluster(command);
+    }
     let config = loaded.broker.clone();
     logging::begin(&loaded.settings);
     descriptors::raise_limit(&loaded.settings);
@@ -59,7 +77,7 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags) -> Exit {
 
 fn tell_ready(loaded: &Loaded, config: &Config, ready: &Ready, http: &str) {
     let card = Card { http: http.to_owned(), ..Card::new(config, &ready.listening, &ready.cluster_id, print::source(loaded)) };
-    if logging::is_json(&loaded.settings) {
+    if logging::is_json(&loaded.settings) || child::is_one() {
         // The card as one line of the log: what reads the log expects nothing else.
         info!(
             version = VERSION,

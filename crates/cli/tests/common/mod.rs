@@ -3,6 +3,7 @@
 // Every test file is a program of its own and uses its part of this.
 #![allow(dead_code)]
 
+pub(crate) mod dev;
 pub(crate) mod server;
 
 use std::path::Path;
