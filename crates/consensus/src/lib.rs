@@ -11,6 +11,7 @@ mod entry;
 mod logger;
 mod member;
 mod membership;
+mod said;
 mod sound;
 mod store;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub use entry::{Entry, Payload};
 pub use member::{BadState, Member, NotTaken, Role, Saved, Settings, Standing};
 pub use membership::{Change, Membership};
 pub use raft::eraftpb::{Message, Snapshot};
+pub use said::{Stored, Voted, stored, voted};
 pub use store::SavedSnapshot;
 pub use work::{Committed, Effect, HardState, Rest, Work};

@@ -347,6 +347,11 @@ impl Member {
         }
     }
 
+    /// The term of the last entry.
+    pub fn last_term(&self) -> u64 {
+        self.raw.raft.raft_log.last_term()
+    }
+
     /// Its id.
     pub fn id(&self) -> u64 {
         self.settings.id

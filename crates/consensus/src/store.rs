@@ -171,3 +171,22 @@ impl raft::Storage for Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use raft::Storage as _;
+
+    use super::*;
+
+    /// Entries are read often, and whole ranges of them at once (raft-rs #530): what they hold is shared, not copied.
+    #[test]
+    fn what_entries_hold_is_shared_with_whoever_reads_them() {
+        let mut store = Store::new(HardState::default(), SavedSnapshot::default());
+        let data = Bytes::from(vec![7; 1000]);
+        let entry = |index| Entry { index, term: 1, data: data.clone(), ..Entry::default() };
+        store.append((1..=3).map(entry).collect());
+        let read = store.entries(1, 4, None, GetEntriesContext::empty(false)).unwrap();
+        assert_eq!(read.len(), 3);
+        assert!(read.iter().all(|entry| entry.data.as_ptr() == data.as_ptr()));
+    }
+}
