@@ -57,6 +57,31 @@ fn create(controller: &mut Controller, topic: CreatableTopic) -> Result<CreatedT
     carry_out(controller, decision).remove(0)
 }
 
+/// Two of three are fenced when a topic begins, and the third loses its disk before they are back. Nothing was ever committed: whoever comes
+/// first leads. (Seed 8 of the simulated clusters: the partition had no leader for ever.)
+#[test]
+fn a_partition_that_never_had_its_minimum_is_led_by_whoever_comes_first() {
+    let mut controller = controller();
+    for id in [2, 3] {
+        let late = BrokerRegistration { id, incarnation_id: [id as u8; 16], ..registration(Restart::Crash, true) };
+        let decision = controller.register_broker(&late, 10 + i64::from(id));
+        carry_out(&mut controller, decision);
+    }
+    let assignments = vec![PartitionAssignment { partition: 0, replicas: vec![1, 2, 3] }];
+    let configs = vec![("min.insync.replicas".into(), Some("2".into()))];
+    create(&mut controller, CreatableTopic { assignments, configs, ..topic("t", 1, -1) }).unwrap();
+    let partition = |controller: &Controller| controller.image().partition(topic_id(1), 0).unwrap().clone();
+    assert_eq!((&*partition(&controller).in_sync, &*partition(&controller).eligible_leaders), (&[1][..], &[2, 3][..]));
+    let new_disk = BrokerRegistration { incarnation_id: [9; 16], directory_id: [9; 16], ..registration(Restart::Crash, true) };
+    let decision = controller.register_broker(&new_disk, 20);
+    carry_out(&mut controller, decision);
+    assert_eq!(partition(&controller).leader, NO_LEADER);
+    let decision = controller.unfence_broker(3, 13);
+    carry_out(&mut controller, decision).unwrap();
+    let after = partition(&controller);
+    assert_eq!((after.leader, &*after.in_sync, &*after.eligible_leaders), (3, &[3][..], &[2][..]));
+}
+
 #[test]
 fn a_published_image_never_changes() {
     let mut controller = controller();

@@ -230,8 +230,12 @@ impl Controller {
         replicas: Vec<BrokerId>,
         configs: &ConfigMap,
     ) -> PartitionRecord {
-        let in_sync: Vec<BrokerId> = replicas.iter().copied().filter(|id| self.image.is_active(*id)).collect();
+        let (in_sync, others): (Vec<BrokerId>, Vec<BrokerId>) = replicas.iter().copied().partition(|id| self.image.is_active(*id));
         let leader = in_sync[0];
+        let min_in_sync_replicas = min_in_sync_replicas(&self.topic_settings(configs));
+        // Nothing is committed before the set reaches its minimum: until then whoever has nothing lacks nothing (KIP-966).
+        let minimum = usize::try_from(min_in_sync_replicas).unwrap_or(0).min(replicas.len());
+        let eligible_leaders = if in_sync.len() < minimum { others } else { Vec::new() };
         PartitionRecord {
             topic_id,
             partition,
@@ -240,10 +244,10 @@ impl Controller {
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
-            eligible_leaders: Vec::new(),
+            eligible_leaders,
             last_known_leader: NO_LEADER,
             recovering: false,
-            min_in_sync_replicas: min_in_sync_replicas(&self.topic_settings(configs)),
+            min_in_sync_replicas,
         }
     }
 }
