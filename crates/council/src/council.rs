@@ -153,6 +153,11 @@ impl Council {
         self.member.standing().last_index + 1
     }
 
+    /// The term of the last entry.
+    pub fn last_term(&self) -> u64 {
+        self.member.last_term()
+    }
+
     /// A message of another member.
     ///
     /// # Errors
@@ -178,6 +183,17 @@ impl Council {
         self.proposed.push_back((index, term));
         self.waiting.push(Waiting { index, term, tell: Box::new(tell) });
         Ok(())
+    }
+
+    /// For a decision that changes nothing: `tell` hears true once everything is committed and applied that it was decided upon, false if
+    /// that was lost.
+    pub fn when_agreed(&mut self, tell: impl FnOnce(bool) + Send + 'static) {
+        match self.proposed.back() {
+            Some((index, term)) if upheld(Order::AnsweredWhenAgreed) => {
+                self.waiting.push(Waiting { index: *index, term: *term, tell: Box::new(tell) });
+            }
+            _ => tell(true),
+        }
     }
 
     /// Carries out all that is due after events. `sync` returns once the log is on disk up to a position; `publish` is told of

@@ -16,6 +16,9 @@ pub enum Order {
     /// A leader decides only once it has applied everything up to its own first entry. Else it decides upon an image that lacks what
     /// an earlier leader promised.
     DecidesUponAllBefore,
+    /// What was decided upon decisions that are on their way is answered once those are committed, also where nothing new came of it. Else
+    /// somebody hears that all is as it was wanted, and then it never was (Kafka's controller waits in the same way).
+    AnsweredWhenAgreed,
     /// What a leader proposed and lost is forgotten when it leads no longer: only what is committed counts. Else it goes on deciding
     /// upon what never was.
     LostIsForgotten,
@@ -23,12 +26,13 @@ pub enum Order {
 
 impl Order {
     /// All of them.
-    pub const ALL: [Order; 6] = [
+    pub const ALL: [Order; 7] = [
         Order::StoredBeforeSaid,
         Order::VoteIsKept,
         Order::EntriesAreSynced,
         Order::SnapshotBeforeLog,
         Order::DecidesUponAllBefore,
+        Order::AnsweredWhenAgreed,
         Order::LostIsForgotten,
     ];
 }

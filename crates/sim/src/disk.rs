@@ -127,6 +127,16 @@ impl SimDisk {
         self.lock().faults = faults;
     }
 
+    /// What will go wrong, as it was set.
+    pub fn faults(&self) -> Faults {
+        self.lock().faults
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.lock().used_bytes()
+    }
+
     /// Sets which promises are broken.
     pub fn set_lies(&self, lies: Lies) {
         self.lock().lies = lies;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use chronik_council::order::Order;
 use chronik_sim::cluster;
 use chronik_sim::crash::{self, Plan, Statistics};
 use chronik_sim::model::{self, Action, Bounds, LARGE, Push, SMALL, WALKED};
@@ -68,6 +69,12 @@ fn cluster_rules(seeds: u64) -> ExitCode {
             None => println!("{rule:?}: not missed in {seeds} seeds"),
         }
     }
+    for order in Order::ALL {
+        match cluster::order_missed(order, seeds) {
+            Some((seed, what)) => println!("{order:?}: seed {seed}: {what}"),
+            None => println!("{order:?}: not missed in {seeds} seeds"),
+        }
+    }
     ExitCode::SUCCESS
 }
 
@@ -85,7 +92,7 @@ fn table(seeds: u64) -> ExitCode {
         good &= walk.is_some() || cluster.is_some() || by_scenario;
         let what = match (&walk, &cluster) {
             (Some((_, what)), _) => (*what).to_owned(),
-            (None, Some((_, what))) => what.to_string(),
+            (None, Some((_, what))) => promise(what),
             (None, None) if by_scenario => "a scenario".to_owned(),
             (None, None) => "nothing".to_owned(),
         };
@@ -93,8 +100,20 @@ fn table(seeds: u64) -> ExitCode {
         let (walk, cluster) = (number(walk.map(|(seed, _)| seed)), number(cluster.map(|(seed, _)| seed)));
         println!("| `{rule:?}` | {walk} | {cluster} | {} |", what.replace('|', "/"));
     }
+    println!("\n| rule of the Raft group | first cluster | what breaks |\n|---|---|---|");
+    for order in Order::ALL {
+        let missed = cluster::order_missed(order, seeds);
+        good &= missed.is_some();
+        let (seed, what) = missed.map_or(("–".to_owned(), "nothing".to_owned()), |(seed, what)| (seed.to_string(), promise(&what)));
+        println!("| `{order:?}` | {seed} | {what} |");
+    }
     println!("\n{WALKS} walks through each of {} worlds, {seeds} clusters", WALKED.len());
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Which promise was broken, without where.
+fn promise(what: &str) -> String {
+    what.split(": ").next().unwrap_or(what).replace('|', "/")
 }
 
 fn model() -> ExitCode {

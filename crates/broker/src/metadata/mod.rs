@@ -164,14 +164,17 @@ impl Metadata {
         let offset = offset_of(council.next_index());
         // Perhaps leader since a moment ago: what came before is being applied.
         let decision = decide(council.decider().ok_or(SubmitError::NotController)?, offset);
-        if decision.records.is_empty() {
-            return Ok(decision.reply);
-        }
         let (tell, committed) = oneshot::channel();
         let proposed = Instant::now();
         // Nobody listens any more where the client has gone.
-        council.propose(&decision.records, move |is_it| _ = tell.send(is_it))?;
-        self.settle(&mut council, reactor).await?;
+        let tell = move |is_it| _ = tell.send(is_it);
+        if decision.records.is_empty() {
+            // Still it may have been decided upon what is not agreed on yet.
+            council.when_agreed(tell);
+        } else {
+            council.propose(&decision.records, tell)?;
+            self.settle(&mut council, reactor).await?;
+        }
         drop(council);
         match tokio::time::timeout(self.commit_timeout, committed).await {
             Ok(Ok(true)) => {

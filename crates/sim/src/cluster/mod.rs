@@ -1,21 +1,24 @@
-//! Whole clusters in one thread: the real machines of `chronik-state` and the real logs of `chronik-log` on faked disks, a
-//! faked network and a virtual clock, all determined by a seed.
+//! Whole clusters in one thread: the real machines of `chronik-state`, the real logs of `chronik-log` and the real Raft group of
+//! `chronik-council` on faked disks, a faked network and a virtual clock, all determined by a seed.
 //!
 //! ```text
-//!   workload ──▶ nodes (replica.rs: machine + log) ◀──▶ network     faults
-//!                  │ registrations, proposals, heartbeats               │
-//!                  ▼                                                     ▼
-//!               metadata.rs: the controller machine and its log      checkers/
+//!   clients ──▶ nodes (replica.rs: machine + log) ◀──▶ network        faults
+//!                  ▲ roles    │ registrations, heartbeats, proposals      │
+//!                  │          ▼                                           ▼
+//!               seat.rs: the council of the metadata's Raft group      checkers/
 //! ```
-//! The metadata log is an oracle so far: it is linear, it answers late or not at all, and whoever reads it is behind. What
-//! decides is the real controller. Raft takes its place behind the same three calls.
+//! What a node asks of the metadata leader goes through the network, and so do the messages of the group, in any order.
 
+mod agreed;
 mod checkers;
+mod coordinator;
 mod history;
-mod metadata;
 mod outcome;
+mod places;
 pub mod replica;
+mod requests;
+mod seat;
 mod world;
 
 pub use outcome::{Outcome, Plan, Statistics};
-pub use world::{missed, run, run_traced};
+pub use world::{missed, order_missed, run, run_traced};

@@ -27,12 +27,16 @@ pub struct Statistics {
     pub acked: u64,
     /// Records read by consumers.
     pub shown: u64,
+    /// Offsets that a group committed and heard of.
+    pub commits: u64,
     /// Nodes that were stopped by force.
     pub crashes: u64,
     /// Connections that broke.
     pub breaks: u64,
-    /// Leaderships.
+    /// Leaderships of partitions.
     pub elections: u64,
+    /// Terms of the metadata's Raft group that had a leader.
+    pub terms: u64,
     /// How long healing took, in virtual time.
     pub healing_ms: i64,
 }
@@ -43,20 +47,22 @@ impl Statistics {
         self.events += other.events;
         self.acked += other.acked;
         self.shown += other.shown;
+        self.commits += other.commits;
         self.crashes += other.crashes;
         self.breaks += other.breaks;
         self.elections += other.elections;
+        self.terms += other.terms;
         self.healing_ms = self.healing_ms.max(other.healing_ms);
     }
 }
 
 impl fmt::Display for Statistics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Statistics { events, acked, shown, crashes, breaks, elections, healing_ms } = self;
+        let Statistics { events, acked, shown, commits, crashes, breaks, elections, terms, healing_ms } = self;
         write!(
             formatter,
-            "{events} events, {acked} records acknowledged, {shown} shown, {crashes} crashes, {breaks} broken connections, \
-             {elections} leaderships, healed after {healing_ms} ms at most"
+            "{events} events, {acked} records acknowledged, {shown} shown, {commits} offsets committed, {crashes} crashes, {breaks} broken connections, \
+             {elections} leaderships, {terms} metadata leaders, healed after {healing_ms} ms at most"
         )
     }
 }

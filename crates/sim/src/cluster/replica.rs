@@ -2,21 +2,21 @@
 //!
 //! No clock, no network, no world: events and time in, messages and answers out. It knows nothing of the simulator.
 
+mod follow;
+mod ship;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chronik_log::batch::{BatchView, ValidBatch, batches};
-use chronik_log::{Append, AppendError, CutError, Lsn, PartitionLog, ReadRequest, Replicate as AppendReplica, SyncClass};
+use chronik_log::batch::{ValidBatch, batches};
+use chronik_log::{Append, AppendError, Lsn, PartitionLog, SyncClass};
 use chronik_state::ids::{BrokerId, LeaderEpoch, Offset};
 use chronik_state::metadata::{Image, Partition};
-use chronik_state::partition::follower::{self, Follower, Following};
+use chronik_state::partition::follower::{Follower, Following};
 use chronik_state::partition::leader::{self, AgreedPartition, Confirmation, Election, Leader, NotEnoughReplicas, Outcome, Proposal, Rules, Standing};
-use chronik_state::partition::stream::{Ack, Answer, BatchBounds, Frame, Replicate, SessionId, Verdict};
+use chronik_state::partition::stream::{Ack, Answer, Frame, Replicate, SessionId, Verdict};
 
-/// Bytes of one frame.
-const FRAME_BYTES: usize = 600;
-/// Frames that a follower has not confirmed yet, at most.
-const FRAMES_ON_THE_WAY: usize = 3;
+use ship::Fed;
 
 /// What replicas of one partition say to each other.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub enum Message {
     Frame(Frame, Vec<u8>),
     /// How far a follower is.
     Ack(Ack),
+    /// The leader has ended the session: what its follower lacks is gone.
+    Over(SessionId),
 }
 
 /// What came of an event.
@@ -51,6 +53,8 @@ pub enum Refused {
     NotEnoughReplicas,
     /// The producer's sequence does not fit.
     Sequence,
+    /// The disk is full.
+    Full,
 }
 
 /// The disk failed: the node stops.
@@ -85,13 +89,6 @@ struct Parked {
     end_offset: Offset,
     /// acks=1: on this disk is enough.
     alone: bool,
-}
-
-/// What a session was sent and has not confirmed.
-struct Fed {
-    session: SessionId,
-    told: Offset,
-    ends: VecDeque<Offset>,
 }
 
 impl Replica {
@@ -142,6 +139,22 @@ impl Replica {
         }
     }
 
+    /// A follower without a connection to its leader.
+    pub fn is_apart(&self) -> bool {
+        matches!(&self.role, Role::Follower(_, follower) if follower.is_apart())
+    }
+
+    /// Records before `offset`, of those that readers may see, are deleted; where the log begins then. Only the leader does that.
+    pub fn delete_records(&mut self, offset: Offset, now_ms: i64) -> Result<Effects, DiskFailed> {
+        let Role::Leader(leader) = &mut self.role else { return Ok(Effects::default()) };
+        match self.log.advance_log_start(offset.min(leader.high_watermark())) {
+            Ok(_) => leader.on_log_start(self.log.log_start_offset()),
+            Err(AppendError::Fatal(_)) => return Err(DiskFailed),
+            Err(_) => {}
+        }
+        Ok(self.carry_out(leader::Effects::default(), now_ms))
+    }
+
     /// The metadata says this of the partition.
     pub fn on_metadata(&mut self, partition: &Partition, image: &Image, now_ms: i64) -> Effects {
         let epoch = partition.leader_epoch;
@@ -150,8 +163,8 @@ impl Replica {
             Role::Leader(leader) if leader.leader_epoch() == epoch => {
                 let standings = leader.on_brokers(|id| Some(Standing::of(id, image)), now_ms);
                 let agreed = leader.on_partition(agreed, now_ms);
-                let mut effects = self.carry_out(standings);
-                effects.extend(self.carry_out(agreed));
+                let mut effects = self.carry_out(standings, now_ms);
+                effects.extend(self.carry_out(agreed, now_ms));
                 effects
             }
             Role::Follower(_, follower) if follower.leader_epoch() == epoch => Effects::default(),
@@ -179,7 +192,7 @@ impl Replica {
             Role::Leader(leader) => match leader.session_of(peer) {
                 Some(session) => {
                     let effects = leader.on_session_lost(session, now_ms);
-                    self.carry_out(effects)
+                    self.carry_out(effects, now_ms)
                 }
                 None => Effects::default(),
             },
@@ -191,9 +204,10 @@ impl Replica {
     pub fn on_message(&mut self, from: BrokerId, message: Message, now_ms: i64) -> Result<Effects, DiskFailed> {
         match (message, &mut self.role) {
             (Message::Replicate(asked), Role::Leader(leader)) => {
+                leader.on_log_start(self.log.log_start_offset());
                 let (answer, effects) = leader.on_replicate(&asked, &self.log.epochs(), now_ms);
                 let mut done = Effects { messages: vec![(from, Message::Answer(answer))], ..Effects::default() };
-                done.extend(self.carry_out(effects));
+                done.extend(self.carry_out(effects, now_ms));
                 Ok(done)
             }
             (Message::Replicate(asked), role) => {
@@ -202,20 +216,26 @@ impl Replica {
                 Ok(Effects { messages: vec![(from, Message::Answer(asked.answer(verdict)))], ..Effects::default() })
             }
             (Message::Answer(answer), Role::Follower(leader, follower)) if *leader == from => {
+                follower.on_log_start(self.log.log_start_offset());
                 let effects = follower.on_answer(answer, &self.log.epochs());
                 self.follow_up(effects, &[], now_ms)
             }
             (Message::Frame(frame, bytes), Role::Follower(leader, follower)) if *leader == from => {
                 let Some(whole) = verified(&bytes) else { return Ok(Effects::default()) };
+                follower.on_log_start(self.log.log_start_offset());
                 let (effects, _misfit) = follower.on_frame(&frame, &self.log.epochs());
                 self.follow_up(effects, &whole, now_ms)
+            }
+            (Message::Over(session), Role::Follower(leader, follower)) if *leader == from => {
+                let effects = follower.on_session_lost(session, &self.log.epochs());
+                self.follow_up(effects, &[], now_ms)
             }
             (Message::Ack(ack), Role::Leader(leader)) => {
                 let effects = leader.on_ack(ack, now_ms);
                 if let Some(fed) = self.fed.iter_mut().find(|fed| fed.session == ack.session) {
                     fed.ends.retain(|end| *end > ack.written_end_offset);
                 }
-                Ok(self.carry_out(effects))
+                Ok(self.carry_out(effects, now_ms))
             }
             _ => Ok(Effects::default()),
         }
@@ -232,6 +252,7 @@ impl Replica {
         let appended = match self.log.append(batch, append) {
             Ok(appended) => appended,
             Err(AppendError::Producer(_)) => return refuse(Refused::Sequence),
+            Err(AppendError::Full) => return refuse(Refused::Full),
             Err(_) => return Err(DiskFailed),
         };
         let end_offset = appended.last_offset + 1;
@@ -240,7 +261,24 @@ impl Replica {
             self.syncing.push_back((appended.lsn, end_offset));
         }
         self.parked.push(Parked { ticket, base_offset: appended.base_offset, end_offset, alone: !all_replicas });
-        Ok(self.carry_out(effects))
+        Ok(self.carry_out(effects, now_ms))
+    }
+
+    /// The node itself writes, as the leader of `leader_epoch` and with enough replicas in sync, or not at all; where that begins.
+    pub fn append_own(&mut self, batch: ValidBatch<'_>, leader_epoch: LeaderEpoch, now_ms: i64) -> Result<(Option<Offset>, Effects), DiskFailed> {
+        let Role::Leader(leader) = &mut self.role else { return Ok((None, Effects::default())) };
+        if leader.leader_epoch() != leader_epoch || leader.check_in_sync().is_err() {
+            return Ok((None, Effects::default()));
+        }
+        let append = Append { leader_epoch, now_ms, sync: class(self.rules), privileged: true };
+        let appended = match self.log.append(batch, append) {
+            Ok(appended) => appended,
+            Err(AppendError::Fatal(_)) => return Err(DiskFailed),
+            Err(_) => return Ok((None, Effects::default())),
+        };
+        let effects = leader.on_append(self.log.log_end_offset(), now_ms);
+        self.syncing.push_back((appended.lsn, appended.last_offset + 1));
+        Ok((Some(appended.base_offset), self.carry_out(effects, now_ms)))
     }
 
     /// Everything before `durable` in the write-ahead log is on the disk.
@@ -255,7 +293,7 @@ impl Replica {
         match &mut self.role {
             Role::Leader(leader) => {
                 let effects = leader.on_durable(end, now_ms);
-                self.carry_out(effects)
+                self.carry_out(effects, now_ms)
             }
             Role::Follower(_, follower) => {
                 let effects = follower.on_durable(end);
@@ -270,7 +308,7 @@ impl Replica {
         match &mut self.role {
             Role::Leader(leader) => {
                 let effects = leader.on_tick(now_ms);
-                self.carry_out(effects)
+                self.carry_out(effects, now_ms)
             }
             Role::Follower(leader, follower) if follower.waits() => {
                 let peer = *leader;
@@ -287,7 +325,7 @@ impl Replica {
             Some(outcome) => leader.on_outcome(partition_epoch, outcome, now_ms),
             None => leader.on_proposal_lost(partition_epoch),
         };
-        self.carry_out(effects)
+        self.carry_out(effects, now_ms)
     }
 
     fn take_role(&mut self, partition: &Partition, agreed: AgreedPartition, now_ms: i64) -> Effects {
@@ -314,7 +352,7 @@ impl Replica {
                 now_ms,
             });
             self.role = Role::Leader(Box::new(leader));
-            done.extend(self.carry_out(effects));
+            done.extend(self.carry_out(effects, now_ms));
         } else if partition.leader >= 0 {
             let follower = Follower::follow(Following {
                 broker_id: self.broker_id,
@@ -332,7 +370,7 @@ impl Replica {
         done
     }
 
-    fn carry_out(&mut self, effects: leader::Effects) -> Effects {
+    fn carry_out(&mut self, effects: leader::Effects, now_ms: i64) -> Effects {
         let mut done = Effects { propose: effects.propose, ..Effects::default() };
         self.fed.retain(|fed| !effects.ended.contains(&fed.session));
         let Role::Leader(leader) = &self.role else { return done };
@@ -354,77 +392,8 @@ impl Replica {
             }
             !is_done
         });
-        self.ship(&mut done);
+        self.ship(&mut done, now_ms);
         done
-    }
-
-    /// Sends every session what it lacks, as far as it has room.
-    fn ship(&mut self, done: &mut Effects) {
-        let Role::Leader(leader) = &mut self.role else { return };
-        let peers: Vec<BrokerId> = leader.followers().collect();
-        for session in peers.into_iter().filter_map(|peer| leader.session_of(peer)).collect::<Vec<_>>() {
-            let index = self.fed.iter().position(|fed| fed.session == session).unwrap_or_else(|| {
-                self.fed.push(Fed { session, told: -1, ends: VecDeque::new() });
-                self.fed.len() - 1
-            });
-            let fed = &mut self.fed[index];
-            while let Some((to, from)) = leader.next_frame(session) {
-                let has_news = fed.told < leader.high_watermark();
-                let has_records = from < self.log.log_end_offset() && fed.ends.len() < FRAMES_ON_THE_WAY;
-                if !has_news && !has_records {
-                    break;
-                }
-                let bytes = if has_records { read(&self.log, from) } else { Vec::new() };
-                let frame = Frame {
-                    session,
-                    expected_end_offset: from,
-                    previous_epoch: self.log.epoch_at(from - 1),
-                    batches: batches(&bytes).map(|batch| bounds(&batch.expect("the log's own"))).collect(),
-                    high_watermark: leader.high_watermark(),
-                    log_start_offset: self.log.log_start_offset(),
-                };
-                if let Some(last) = frame.batches.last() {
-                    leader.on_sent(session, last.last_offset + 1);
-                    fed.ends.push_back(last.last_offset + 1);
-                } else if !has_news {
-                    break;
-                }
-                fed.told = frame.high_watermark;
-                done.messages.push((to, Message::Frame(frame, bytes)));
-            }
-        }
-    }
-
-    fn follow_up(&mut self, effects: follower::Effects, whole: &[ValidBatch<'_>], now_ms: i64) -> Result<Effects, DiskFailed> {
-        assert!(effects.reset_to.is_none(), "no log begins later than another here");
-        if let Some(end) = effects.truncate_to {
-            self.cut(end, now_ms)?;
-        }
-        for batch in &whole[..effects.append] {
-            let replicate = AppendReplica { now_ms, sync: class(self.rules), privileged: true };
-            let lsn = self.log.append_replica(*batch, replicate).map_err(|_| DiskFailed)?;
-            self.syncing.push_back((lsn, batch.last_offset() + 1));
-        }
-        let mut done = Effects::default();
-        let Role::Follower(leader, follower) = &self.role else { return Ok(done) };
-        assert_eq!(follower.log_end_offset(), self.log.log_end_offset(), "machine and log agree");
-        self.high_watermark = follower.high_watermark();
-        self.log.note_high_watermark(self.high_watermark);
-        done.messages.extend(effects.ask.map(|ask| (*leader, Message::Replicate(ask))));
-        done.messages.extend(effects.ack.map(|ack| (*leader, Message::Ack(ack))));
-        Ok(done)
-    }
-
-    /// The cut is on the disk before anything else is said.
-    fn cut(&mut self, end: Offset, now_ms: i64) -> Result<(), DiskFailed> {
-        match self.log.truncate_to(end, now_ms) {
-            Ok(()) => {}
-            Err(CutError::Fatal(_)) => return Err(DiskFailed),
-            Err(error) => panic!("a log could not be cut at {end}: {error}"),
-        }
-        self.syncing.retain(|(_, appended)| *appended <= end);
-        self.durable_end_offset = self.durable_end_offset.min(end);
-        Ok(())
     }
 }
 
@@ -447,14 +416,4 @@ fn class(rules: Rules) -> SyncClass {
 /// Each batch with its checksum found right; none if one is not.
 fn verified(bytes: &[u8]) -> Option<Vec<ValidBatch<'_>>> {
     batches(bytes).map(|batch| batch.ok()?.verify().ok()).collect()
-}
-
-fn bounds(batch: &BatchView<'_>) -> BatchBounds {
-    BatchBounds { base_offset: batch.base_offset(), last_offset: batch.last_offset(), epoch: batch.leader_epoch() }
-}
-
-fn read(log: &PartitionLog, offset: Offset) -> Vec<u8> {
-    let request = ReadRequest { offset, max_bytes: FRAME_BYTES, end_offset: i64::MAX, at_least_one: true, now_ms: 0 };
-    let outcome = log.read(request).unwrap_or_else(|error| panic!("reading at {offset}: {error}"));
-    outcome.to_vec().unwrap_or_else(|error| panic!("reading at {offset}: {error}"))
 }

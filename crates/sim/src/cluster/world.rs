@@ -1,31 +1,43 @@
 //! One seed: a cluster, its clients, and its bad days, on a virtual clock.
 
 mod clients;
+mod events;
+mod groups;
 mod healing;
+mod metadata;
 mod network;
 mod nodes;
+mod operators;
+mod raft;
 mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chronik_council::decision;
+use chronik_council::order::{self, Order};
 use chronik_log::Storage;
-use chronik_state::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use chronik_state::group::GroupRecord;
+use chronik_state::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TimestampMs};
 use chronik_state::metadata::Image;
 use chronik_state::partition::leader::{Confirmation, Rules};
 use chronik_state::rule::{self, Rule};
 
+use super::agreed::Agreed;
+use super::coordinator::Coordinator;
 use super::history::{History, RecordId};
-use super::metadata::{Command, Metadata, Reply};
 use super::outcome::{Outcome, Plan, Statistics};
-use super::replica::{Message, Refused, Replica};
-use crate::disk::SimDisk;
+use super::places::Place;
+use super::replica::Replica;
+use super::seat::{Seat, found, founding_records};
+use crate::disk::{SimDisk, Stop};
 use crate::random::Random;
-use clients::producer;
+use events::Event;
+use groups::Committer;
 
-const TOPIC: TopicId = TopicId([7; 16]);
+/// Partitions of the first topic; later ones have one.
 const PARTITIONS: PartitionIndex = 3;
-const PRODUCERS: usize = 5;
+const TOPICS_MAX: PartitionIndex = 3;
 const LAG_MAX_MS: i64 = 1_000;
 const TICK_MS: i64 = 100;
 const PROPOSAL_PATIENCE_MS: i64 = 400;
@@ -33,6 +45,8 @@ const PRODUCER_PATIENCE_MS: i64 = 400;
 /// Trouble ends after this, and within as much again everything has to have healed.
 const TROUBLE_MS: i64 = 15_000;
 const HEALING_MS: i64 = 20_000;
+/// When the world begins.
+const BEGIN_MS: i64 = 1_000_000;
 
 /// Lives through `seed`.
 pub fn run(seed: u64, plan: &Plan) -> Outcome {
@@ -48,7 +62,16 @@ pub fn run_traced(seed: u64, plan: &Plan) -> (Outcome, Vec<String>) {
 
 /// Lives without `rule` until it is missed: the seed, and what broke.
 pub fn missed(rule: Rule, seeds: u64) -> Option<(u64, String)> {
-    rule::without(rule, || (0..seeds).find_map(|seed| Some((seed, run(seed, &Plan::default()).broken?))))
+    rule::without(rule, || first_broken(seeds))
+}
+
+/// The same for a rule of the metadata's Raft group.
+pub fn order_missed(order: Order, seeds: u64) -> Option<(u64, String)> {
+    order::without(order, || first_broken(seeds))
+}
+
+fn first_broken(seeds: u64) -> Option<(u64, String)> {
+    (0..seeds).find_map(|seed| Some((seed, run(seed, &Plan::default()).broken?)))
 }
 
 struct Node {
@@ -58,18 +81,29 @@ struct Node {
     /// Counts processes: what is meant for an earlier one is lost.
     life: u32,
     paused_until_ms: i64,
+    /// How far its clock is from the world's.
+    skew_ms: i64,
+    /// A bit of its disk has turned over.
+    rots: bool,
     running: Option<Running>,
 }
 
 struct Running {
     storage: Arc<Storage>,
-    /// Given with the registration.
+    seat: Seat,
+    /// What the process calls itself.
+    incarnation: [u8; 16],
+    /// Once its registration is agreed on, and known here.
     broker_epoch: Option<i64>,
+    /// What the node shows of the metadata: nothing before that.
     image: Image,
-    applied: usize,
-    replicas: BTreeMap<PartitionIndex, Replica>,
+    /// The last decision that it has applied.
+    applied: u64,
+    replicas: BTreeMap<Place, Replica>,
+    /// Where it leads what groups have committed.
+    coordinator: Option<Coordinator>,
     /// Proposals nobody has answered yet: upon which version, since when.
-    proposed: BTreeMap<PartitionIndex, (i32, i64)>,
+    proposed: BTreeMap<Place, (i32, i64)>,
     commit_is_due: bool,
 }
 
@@ -85,28 +119,8 @@ struct Link {
     last_arrival_ms: [i64; 2],
 }
 
-#[derive(Debug, Clone)]
-enum Event {
-    Arrive { from: BrokerId, to: BrokerId, connection: u32, partition: PartitionIndex, message: Message },
-    Break { one: BrokerId, other: BrokerId, connection: u32 },
-    Connect { one: BrokerId, other: BrokerId },
-    Tick { node: BrokerId, life: u32 },
-    Learn { node: BrokerId, life: u32 },
-    Commit { node: BrokerId, life: u32 },
-    Start { node: BrokerId, life: u32 },
-    Ask { node: BrokerId, life: u32, command: Command },
-    Reply { node: BrokerId, life: u32, reply: Reply },
-    Produce { producer: usize, attempt: u32, to: BrokerId },
-    Answered { producer: usize, attempt: u32, answer: Result<Offset, Refused> },
-    Impatience { producer: usize, attempt: u32 },
-    Consume { partition: PartitionIndex },
-    Trouble,
-    ControllerTick,
-    Check,
-}
-
 struct Producer {
-    partition: PartitionIndex,
+    place: Place,
     all_replicas: bool,
     idempotent: bool,
     record: RecordId,
@@ -115,24 +129,32 @@ struct Producer {
     leader_epoch: LeaderEpoch,
     /// Counts what was sent, also again.
     attempt: u32,
+    /// One of its records was acknowledged after trouble had ended.
+    healed: bool,
 }
 
 struct World {
+    seed: u64,
     random: Random,
-    now_ms: i64,
+    now_ms: TimestampMs,
     number: u64,
     events: BTreeMap<(i64, u64), Event>,
     nodes: BTreeMap<BrokerId, Node>,
     links: BTreeMap<(BrokerId, BrokerId), Link>,
-    metadata: Metadata,
+    agreed: Agreed,
+    /// Topics that somebody has asked for.
+    topics_wanted: PartitionIndex,
     producers: Vec<Producer>,
-    positions: BTreeMap<PartitionIndex, Offset>,
+    positions: BTreeMap<Place, Offset>,
     next_record: RecordId,
+    committer: Committer,
+    /// What records of groups say.
+    group_records: BTreeMap<RecordId, GroupRecord>,
     rules: Rules,
     history: History,
     statistics: Statistics,
     peaceful: bool,
-    healed_acks: Vec<bool>,
+    trouble_is_over: bool,
     traced: bool,
     trace: Vec<String>,
 }
@@ -147,24 +169,31 @@ impl World {
         let mut nodes = BTreeMap::new();
         for id in &ids {
             let disk = SimDisk::new(random.fork());
-            nodes.insert(*id, Node { disk, directory: 0, life: 0, paused_until_ms: 0, running: None });
+            found(&disk, &ids);
+            let skew_ms = random.below(20_000) as i64 - 10_000;
+            nodes.insert(*id, Node { disk, directory: 0, life: 0, paused_until_ms: 0, skew_ms, rots: false, running: None });
         }
+        let founding = decision::image(&decision::encode(&founding_records(&ids))).expect("the world's own");
         let pairs = ids.iter().flat_map(|one| ids.iter().filter(move |other| one < other).map(move |other| (*one, *other)));
         World {
-            now_ms: 1_000_000,
+            seed,
+            now_ms: BEGIN_MS,
             number: 0,
             events: BTreeMap::new(),
             links: pairs.map(|pair| (pair, Link::default())).collect(),
             nodes,
-            metadata: Metadata::new(),
-            producers: (0..PRODUCERS).map(producer).collect(),
-            positions: (0..PARTITIONS).map(|partition| (partition, 0)).collect(),
+            agreed: Agreed::new(founding),
+            topics_wanted: 0,
+            producers: Vec::new(),
+            positions: BTreeMap::new(),
             next_record: 1,
+            committer: Committer::default(),
+            group_records: BTreeMap::new(),
             rules: Rules { confirmation, lag_max_ms: LAG_MAX_MS },
             history: History::default(),
             statistics: Statistics::default(),
             peaceful: plan.peaceful,
-            healed_acks: Vec::new(),
+            trouble_is_over: false,
             random,
             traced,
             trace: Vec::new(),
@@ -176,6 +205,7 @@ impl World {
         self.statistics.acked = self.history.acked.len() as u64;
         self.statistics.shown = self.history.shown.len() as u64;
         self.statistics.elections = self.history.led.len() as u64;
+        self.statistics.terms = self.history.raft_leaders.len() as u64;
         if let Some(what) = &broken {
             let line = format!("broken: {what}");
             self.note(|| line);
@@ -187,10 +217,8 @@ impl World {
         self.begin();
         let trouble_ends_ms = self.now_ms + TROUBLE_MS;
         self.run_until(trouble_ends_ms)?;
-        self.peaceful = true;
         self.end_trouble();
         let healed_by_ms = self.now_ms + HEALING_MS;
-        self.healed_acks = vec![false; self.producers.len()];
         while !self.has_healed() {
             if self.now_ms >= healed_by_ms {
                 return Err(format!("everything heals: after {HEALING_MS} ms {}", self.what_has_not_healed()));
@@ -211,11 +239,22 @@ impl World {
                 None => {
                     self.statistics.events += 1;
                     self.happen(event)?;
+                    self.stop_those_without_power();
                 }
             }
         }
         self.now_ms = end_ms;
         Ok(())
+    }
+
+    /// The power fails at a write; whoever wrote stops then, and not at the next one.
+    fn stop_those_without_power(&mut self) {
+        for id in self.ids() {
+            let node = &self.nodes[&id];
+            if node.running.is_some() && !node.disk.is_powered() {
+                self.crash(id, Stop::PowerCut);
+            }
+        }
     }
 
     fn wakes_ms(&self, event: &Event) -> Option<i64> {
@@ -224,18 +263,12 @@ impl World {
     }
 
     fn begin(&mut self) {
-        let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
-        for id in &ids {
-            self.after(0, Event::Start { node: *id, life: 0 });
+        for id in self.ids() {
+            self.after(0, Event::Start { node: id, life: 0 });
         }
-        self.after(1, Event::ControllerTick);
         self.after(500, Event::Check);
         // When everybody is there.
-        self.after(400, Event::Trouble);
-        for producer in 0..PRODUCERS {
-            self.after(600, Event::Impatience { producer, attempt: 0 });
-        }
-        (0..PARTITIONS).for_each(|partition| self.after(600, Event::Consume { partition }));
+        self.after(300, Event::Trouble);
     }
 
     fn after(&mut self, ms: i64, event: Event) {
@@ -249,56 +282,8 @@ impl World {
 
     fn note(&mut self, line: impl FnOnce() -> String) {
         if self.traced {
-            self.trace.push(format!("{:7} {}", self.now_ms - 1_000_000, line()));
+            self.trace.push(format!("{:7} {}", self.now_ms - BEGIN_MS, line()));
         }
-    }
-
-    fn happen(&mut self, event: Event) -> Result<(), String> {
-        if self.traced && !matches!(event, Event::Tick { .. } | Event::ControllerTick | Event::Check | Event::Consume { .. }) {
-            let line = format!("{event:?}");
-            self.note(|| line.chars().take(300).collect());
-        }
-        match event {
-            Event::Arrive { from, to, connection, partition, message } => {
-                if self.link(from, to).number == connection && self.link(from, to).connected {
-                    self.with_replica(to, partition, |replica, now_ms| replica.on_message(from, message, now_ms));
-                }
-            }
-            Event::Break { one, other, connection } => {
-                if self.link(one, other).number == connection {
-                    self.break_link(one, other);
-                }
-            }
-            Event::Connect { one, other } => self.connect(one, other),
-            Event::Tick { node, life } if self.lives(node, life) => self.tick(node),
-            Event::Learn { node, life } if self.lives(node, life) => self.learn(node),
-            Event::Commit { node, life } if self.lives(node, life) => self.commit(node),
-            Event::Start { node, life } if self.nodes[&node].life == life => self.start(node)?,
-            Event::Ask { node, life, command } => {
-                if let Some(reply) = self.metadata.ask(node, TOPIC, command, self.now_ms)
-                    && !self.is_unlucky()
-                {
-                    let delay = self.soon(20);
-                    self.after(delay, Event::Reply { node, life, reply });
-                }
-            }
-            Event::Reply { node, life, reply } if self.lives(node, life) => self.on_reply(node, reply),
-            Event::Produce { producer, attempt, to } => self.produce(producer, attempt, to),
-            Event::Answered { producer, attempt, answer } => self.on_answered(producer, attempt, answer),
-            Event::Impatience { producer, attempt } => self.on_impatience(producer, attempt),
-            Event::Consume { partition } => self.consume(partition),
-            Event::Trouble => self.trouble(),
-            Event::ControllerTick => {
-                self.metadata.on_tick(self.now_ms);
-                self.after(TICK_MS, Event::ControllerTick);
-            }
-            Event::Check => {
-                self.check(false)?;
-                self.after(500, Event::Check);
-            }
-            Event::Tick { .. } | Event::Learn { .. } | Event::Commit { .. } | Event::Start { .. } | Event::Reply { .. } => {}
-        }
-        Ok(())
     }
 
     /// A message is lost now and then, while there is trouble.
@@ -306,22 +291,17 @@ impl World {
         !self.peaceful && self.random.chance(3)
     }
 
+    fn ids(&self) -> Vec<BrokerId> {
+        self.nodes.keys().copied().collect()
+    }
+
     fn lives(&self, node: BrokerId, life: u32) -> bool {
         self.nodes[&node].life == life && self.nodes[&node].running.is_some()
     }
-}
 
-impl Event {
-    /// Whose process has to be awake for it.
-    fn node(&self) -> Option<BrokerId> {
-        match self {
-            Event::Arrive { to, .. } | Event::Produce { to, .. } => Some(*to),
-            Event::Tick { node, .. }
-            | Event::Learn { node, .. }
-            | Event::Commit { node, .. }
-            | Event::Reply { node, .. } => Some(*node),
-            _ => None,
-        }
+    /// What a node takes for the time.
+    fn clock_ms(&self, node: BrokerId) -> TimestampMs {
+        self.now_ms + self.nodes[&node].skew_ms
     }
 }
 
