@@ -29,6 +29,8 @@ const UNKNOWN_MAX: usize = 64;
 /// Between two attempts: doubled after each, and never the same for two nodes.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The pauses before this attempt come to about a second.
+const FAILED_WORTH_A_WORD: u32 = 5;
 
 /// Why nothing came of a connection.
 #[derive(Debug, Error)]
@@ -51,6 +53,13 @@ enum Refused {
     Unknown(BrokerId),
     #[error("this node is not registered yet")]
     Unregistered,
+}
+
+impl Refused {
+    /// The metadata has not come to one of the two yet.
+    fn passes(&self) -> bool {
+        matches!(self, Refused::Incarnation { .. } | Refused::Unregistered)
+    }
 }
 
 /// The task that keeps a connection to one node. Dropped, it ends, and the connection with it.
@@ -94,7 +103,7 @@ async fn dial_for_ever(hub: Rc<Hub>, id: BrokerId, address: HostPort, hurry: Rc<
                 hub.dialled(&channel);
                 serve(&hub, &channel, stream).await;
             }
-            Err(refused) if pause.is_first() => {
+            Err(refused) if pause.is_worth_a_word() => {
                 info!(node = id, host = %address.host, port = address.port, "node {id} cannot be reached: {refused}")
             }
             Err(refused) => debug!(node = id, "node {id} cannot be reached: {refused}"),
@@ -156,6 +165,8 @@ async fn welcome(hub: Rc<Hub>, mut stream: TcpStream, peer: SocketAddr, unknown:
             hub.accepted(&channel);
             serve(&hub, &channel, stream).await;
         }
+        // Everybody comes up at once, and each hears of the others a moment later.
+        Err(refused) if refused.passes() => debug!(%peer, "connection refused: {refused}"),
         Err(refused) => info!(%peer, "connection refused: {refused}"),
     }
 }
@@ -233,20 +244,23 @@ fn check(hub: &Hub, hello: &Hello) -> Result<(), Refused> {
 /// The time between two attempts.
 struct Pause {
     next: Duration,
+    failed: u32,
 }
 
 impl Pause {
     fn new() -> Self {
-        Pause { next: PAUSE_MIN }
+        Pause { next: PAUSE_MIN, failed: 0 }
     }
 
-    fn is_first(&self) -> bool {
-        self.next == PAUSE_MIN
+    /// Once, after about a second: nodes that come up together refuse each other for a moment.
+    fn is_worth_a_word(&self) -> bool {
+        self.failed == FAILED_WORTH_A_WORD
     }
 
     /// Between half of it and all of it.
     fn next(&mut self) -> Duration {
         let pause = self.next;
+        self.failed = self.failed.saturating_add(1);
         self.next = (pause * 2).min(PAUSE_MAX);
         let chance = f64::from(random_id()[0]) / 255.0;
         pause.mul_f64(0.5 + chance / 2.0)
