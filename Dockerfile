@@ -9,6 +9,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY xtask xtask
 COPY bench bench
+COPY vendor vendor
 RUN cargo build --locked --profile dist --package chronik-cli
 
 FROM debian:bookworm-slim
@@ -19,7 +20,7 @@ COPY LICENSE /usr/share/doc/chronik/LICENSE
 ENV CHRONIK_DATA_DIR=/var/lib/chronik
 USER chronik
 VOLUME /var/lib/chronik
-EXPOSE 9092
+EXPOSE 9092 6092
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["chronik-server"]
 CMD ["start"]

@@ -139,6 +139,9 @@ fn the_image_is_built_from_what_is_there_and_runs_the_binary() {
         let folder = member.trim_end_matches("/*");
         assert!(copied.iter().any(|name| name == folder), "{folder} is not copied into the build");
     }
+    // Nor unless what its patches point to is.
+    let patched = manifest.lines().filter(|line| line.contains("path = \"vendor/"));
+    assert!(patched.count() == 0 || copied.iter().any(|name| name == "vendor"), "vendor is not copied into the build");
     let build = of("RUN").into_iter().find(|run| run.starts_with("cargo build")).expect("it is built");
     assert!(build.contains("--profile dist") && read("Cargo.toml").contains("[profile.dist]"));
     assert!(
@@ -154,7 +157,7 @@ fn the_image_is_built_from_what_is_there_and_runs_the_binary() {
 
     assert_eq!(of("ENTRYPOINT"), ["[\"chronik-server\"]"]);
     assert_eq!(of("CMD"), ["[\"start\"]"]);
-    assert_eq!(of("EXPOSE"), [default_port()]);
+    assert_eq!(of("EXPOSE"), [format!("{} {}", default_port("kafka"), default_port("search"))]);
     assert_eq!(of("ENV"), [format!("CHRONIK_DATA_DIR={}", of("VOLUME")[0])]);
     assert!(of("USER") != ["root"]);
 }
@@ -163,8 +166,9 @@ fn the_image_is_built_from_what_is_there_and_runs_the_binary() {
 fn the_compose_file_agrees_with_the_image() {
     let compose = read("compose.yaml");
     let items = lines(&compose);
-    let port = default_port();
-    assert!(items.contains(&format!("- \"{port}:{port}\"")), "the port is published under its own number");
+    for port in ["kafka", "search"].map(default_port) {
+        assert!(items.contains(&format!("- \"{port}:{port}\"")), "a port is published under its own number");
+    }
     assert!(items.contains(&"command: [\"start\"]".to_owned()));
     let volume = lines(&read("Dockerfile"))
         .iter()
@@ -175,9 +179,9 @@ fn the_compose_file_agrees_with_the_image() {
     assert!(!compose.contains('\t'), "YAML is indented with blanks");
 }
 
-fn default_port() -> String {
+fn default_port(service: &str) -> String {
     let run = Workplace::new().run(&["config", "show", "-o", "json"], &[]);
     let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
-    let address = shown["node"]["addresses"]["kafka"].as_str().expect("an address");
+    let address = shown["node"]["addresses"][service].as_str().expect("an address");
     address.rsplit_once(':').expect("a port").1.to_owned()
 }

@@ -149,6 +149,7 @@ def a_cluster_is_healthy_then_degraded_then_healthy(cx):
     equal([scrape("chronik_cluster_health_status") for scrape in scrapes], [1, 1])
     equal([scrape("chronik_cluster_nodes", state="down") for scrape in scrapes], [1, 1])
     assert sum(scrape("chronik_isr_shrinks_total") for scrape in scrapes) >= 3, "three sets have lost a replica"
+    assert sum(scrape("leader_changes_total") for scrape in scrapes) >= 1, "another leads what it led"
 
     other = next(node for node in cx.cluster.running() if node.node_id not in leader)
     other.kill()
@@ -182,6 +183,13 @@ def check_metrics_of(cx, topic):
     """Every name of the reference page is told by every node, and what depends on a cluster is there."""
     documented = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|", REFERENCE.read_text(), re.M)
     assert len(documented) > 40, documented
+
+    def followers_are_known():
+        lags = [labels for node in cx.cluster.nodes for labels in http.scrape(node).all("chronik_replica_lag_seconds")]
+        return len([labels for labels in lags if ("topic", topic) in labels]) == 6
+
+    # Of a follower that has not confirmed anything yet nothing is told.
+    eventually(followers_are_known, "leaders tell of two followers of each of three partitions", 30)
     scrapes = [http.scrape(node) for node in cx.cluster.nodes]
     for scrape in scrapes:
         equal(scrape.kinds, dict(documented), "metrics and their kinds")

@@ -165,8 +165,9 @@ impl Work<'_> {
         if !taken.duplicate {
             let (bytes, count) = (records.len() as u64, (taken.end_offset - taken.base_offset).unsigned_abs());
             self.reactor.metrics().taken(bytes, count);
-            partition.traffic().bytes_in.add(bytes);
-            partition.traffic().records_in.add(count);
+            let traffic = partition.traffic();
+            traffic.bytes_in.add(bytes);
+            traffic.records_in.add(count);
             self.reactor.show_at(taken.position, &partition, taken.end_offset);
         }
         let log_start_offset = partition.log.log_start_offset();

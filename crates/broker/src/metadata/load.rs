@@ -257,6 +257,7 @@ fn log_config() -> LogConfig {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::atomic::Ordering;
 
     use super::*;
     use chronik_log::disk::RealDisk;
@@ -278,6 +279,8 @@ mod tests {
         let data_dir = tempfile::tempdir().unwrap();
         let node = bring_up(data_dir.path()).unwrap();
         node.metadata.snapshot(&node.metrics.snapshots).unwrap();
+        let counted = &node.metrics.snapshots;
+        assert!(counted.taken.value() == 1 && counted.last_bytes.load(Ordering::Relaxed) > 0);
         node.storage.close(now_ms()).unwrap();
         drop(node);
         let node = bring_up(data_dir.path()).unwrap();

@@ -144,3 +144,72 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::net::reactor::Reactor;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    fn codes(observer: &Observer) -> Vec<&'static str> {
+        observer.unready().iter().map(|reason| reason.code).collect()
+    }
+
+    #[test]
+    fn a_thread_that_does_not_answer_is_named() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let config = Config { data_dir: data_dir.path().to_owned(), listen, reactors: 1, ..Config::default() };
+        let (node, _listeners, _ready) = start::bring_up(config).unwrap();
+        let observer = Observer::default();
+        observer.watch(&node);
+        start::runtime().unwrap().block_on(async {
+            assert!(observer.silent_threads(PATIENCE).await.is_empty(), "none is there yet");
+            observer.enter(Phase::Serving);
+            assert_eq!(observer.silent_threads(PATIENCE).await, ["reactor-0"], "nobody runs it");
+            let (dealt, accepted) = mpsc::unbounded_channel();
+            let reactor = Reactor::new(Arc::clone(&node), 0);
+            let running = tokio::task::spawn_local(Rc::clone(&reactor).run(accepted));
+            assert!(observer.silent_threads(Duration::from_secs(20)).await.is_empty());
+            // Again, as the answer before is not one to this question.
+            assert!(observer.silent_threads(Duration::from_secs(20)).await.is_empty());
+            node.stop();
+            drop(dealt);
+            running.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_node_says_from_the_beginning_to_the_end_why_it_is_not_ready() {
+        let observer = Observer::default();
+        assert_eq!(codes(&observer), ["BEGINNING"]);
+        observer.enter(Phase::Founding);
+        assert_eq!(codes(&observer), ["WAITING_FOR_NODES"]);
+        observer.enter(Phase::Recovering);
+        assert_eq!(codes(&observer), ["RECOVERING"]);
+        assert!(observer.cluster().is_none() && observer.metrics().is_none());
+        let data_dir = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: data_dir.path().to_owned(), listen: Vec::new(), ..Config::default() };
+        let (node, listeners, ready) = start::bring_up(config).unwrap();
+        observer.watch(&node);
+        assert_eq!(codes(&observer), ["RECOVERING"], "it knows itself, and does not serve");
+        observer.enter(Phase::Joining);
+        assert_eq!(codes(&observer), ["NOT_REGISTERED"]);
+        observer.enter(Phase::Serving);
+        assert!(codes(&observer).is_empty());
+        let report = observer.cluster().unwrap();
+        assert_eq!((report.answered_by, report.health.metadata_leader, report.nodes.len()), (1, Some(1), 1));
+        assert!(observer.metrics().unwrap().contains("\nchronik_cluster_health_status 0\n"));
+        node.stop();
+        assert_eq!(codes(&observer), ["STOPPING"]);
+        drop((node, listeners, ready));
+        assert_eq!(codes(&observer), ["STOPPED"]);
+        assert!(observer.cluster().is_none(), "it does not keep the node");
+    }
+}
