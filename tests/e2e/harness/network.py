@@ -13,7 +13,10 @@ SERVICES = ("wal", "raft")
 
 
 class ProxiedNode(ChronikNode):
-    """A node that finds the others at their proxies."""
+    """A node that finds the others at their proxies, and stands in a rack of its own."""
+
+    def __init__(self, directory, settings, node_id, **tables):
+        super().__init__(directory, {**settings, "broker.rack": rack(node_id)}, node_id, **tables)
 
     def prepare(self):
         super().prepare()
@@ -54,6 +57,10 @@ class ProxiedCluster(Cluster):
     def kill(self):
         super().kill()
         self.network.kill()
+
+
+def rack(node_id):
+    return f"rack-{node_id}"
 
 
 def host_name(node):

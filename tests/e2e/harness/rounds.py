@@ -13,6 +13,7 @@ from harness import checker, disk, faults, wire
 from harness.cluster import tolerant
 from harness.context import eventually
 from harness.flow import IDEMPOTENT, Flow, Follower, order, read_all, verdict
+from harness.network import rack
 from harness.outside import FranzGo, Java
 
 PARTITIONS = 3
@@ -52,7 +53,9 @@ class Rounds:
         started = time.monotonic()
         dice = random.Random(f"{self.seed}-{number}")
         name = self.next_fault(number)
-        reader = Follower(self.cx, self.own.name, PARTITIONS, self.own.ends(), socket_timeout_ms=3000).start()
+        # Each round in the rack of another node, from whose replicas it reads while they are in sync.
+        near = {"client_rack": rack(number % 3 + 1), "socket_timeout_ms": 3000}
+        reader = Follower(self.cx, self.own.name, PARTITIONS, self.own.ends(), **near).start()
         guest = self.invite(dice.choice(GUESTS), number)
         self.flow.go_on()
         self.flow.progress(100, f"before {name} records are acknowledged")
@@ -114,6 +117,7 @@ class Rounds:
             findings.append(f"{len(sent)} records were sent, {len(acked)} acknowledged, {len(read)} read")
         findings += [f"the reader: {error}" for error in reader.errors[:5]]
         verdict(findings + self.own.replicas_differ(begins))
+        assert seen, "the reader has seen nothing"
         self.totals["seen"] += len(seen)
         return len(acked)
 
