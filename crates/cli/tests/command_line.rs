@@ -212,6 +212,9 @@ fn old_names_that_mean_something_on_one_node_work_with_a_warning() {
     in_cluster("CHRONIK_WAL_RECEIVER_ADDR", "127.0.0.1:7", "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT", wal, "127.0.0.1:7");
     in_cluster("CHRONIK_WAL_RECEIVER_PORT", "7", "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT", wal, "0.0.0.0:7");
     in_cluster("CHRONIK_RAFT_ADDR", "127.0.0.1:7", "CHRONIK_NODE__ADDRESSES__RAFT=HOST:PORT", raft, "127.0.0.1:7");
+    in_cluster("CHRONIK_RAFT_SNAPSHOT_SIZE_MB", "9", "CHRONIK_RAFT__SNAPSHOT_MAX_LOG_SIZE_MB", "raft.snapshot_max_log_size_mb", "9");
+    let discovery = "replication.discovery_interval_secs";
+    in_cluster("CHRONIK_FOLLOWER_DISCOVERY_INTERVAL_SECS", "7", "CHRONIK_REPLICATION__DISCOVERY_INTERVAL_SECS", discovery, "7");
     in_cluster("CHRONIK_RAFT_ELECTION_TIMEOUT_MS", "900", "CHRONIK_RAFT__ELECTION_TIMEOUT_MS", "raft.election_timeout_ms", "900");
     let before = workplace.run(&["--kafka-port", "21100", "config", "show"], &[]);
     before.says(0, &["warning[CHK0301]: --kafka-port"]);

@@ -24,6 +24,15 @@ fn the_reference_page_is_current() {
     );
 }
 
+#[test]
+fn every_error_has_its_line_of_advice() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operate/troubleshooting.md");
+    let page = std::fs::read_to_string(&path).expect("the page is there");
+    for code in Code::ALL {
+        assert!(page.contains(&format!("| CHK{:04} |", *code as u16)), "{code:?} is not on the page");
+    }
+}
+
 /// `page` with what stands between the marks of `name` replaced.
 fn with_section(page: &str, name: &str, content: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: generated -->\n"), format!("<!-- {name}: end -->\n"));

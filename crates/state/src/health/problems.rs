@@ -129,7 +129,7 @@ fn under_min_in_sync(examination: &Examination) -> Option<Problem> {
         severity: Severity::Unavailable,
         code: "UNDER_MIN_ISR",
         title: format!(
-            "{partitions}: fewer replicas in sync than min.insync.replicas; writes with acks=all are refused"
+            "{partitions}: fewer replicas in sync than min.insync.replicas; no write with acks=all is confirmed"
         ),
         fix: bring_back(examination, Condition::UnderMinInSync),
         count: examination.counts.under_min_in_sync,
