@@ -1,6 +1,9 @@
 """A cluster as its operator meets it: what every answer says of placement, `cluster status`, and the ways of old to start one."""
 
+import time
 from collections import Counter
+
+from confluent_kafka.admin import ConfigResource
 
 from harness import placement, wire
 from harness.cluster import ChronikNode, tolerant
@@ -116,6 +119,38 @@ def nodes_that_are_started_by_their_old_flags(cx):
         for name in ("raft-cluster", "--peers", "--raft-addr", "--node-id", "--bootstrap", "CHRONIK_WAL_RECEIVER_ADDR"):
             assert any("warning[CHK0301]" in line and name in line for line in node.log_path.read_text().splitlines()), name
     cluster.stop()
+
+
+@case({"default.replication.factor": "2", "min.insync.replicas": "1"}, nodes=3, only_chronik=True, timeout_s=200)
+def settings_of_a_cluster_are_kept_to(cx):
+    """Far from their defaults, so that it need not be measured whether something came a moment early or late."""
+    cluster = cx.new_cluster()
+    for node in cluster.nodes:
+        node.tables["raft"] = {"election_timeout_ms": 60_000, "rpc_timeout_ms": 300}
+        node.tables["replication"] = {"session_timeout_ms": 60_000}
+    cluster.start()
+    made = cx.name()
+    produce_all(cx.producer(), made, [(None, b"made by its first record")])
+    equal({len(partition.replicas) for partition in cluster.partitions(made).values()}, {2}, "replication_factor")
+    resource = ConfigResource(ConfigResource.Type.TOPIC, made)
+    configs = cx.admin().describe_configs([resource])[resource].result(30)
+    equal(configs["min.insync.replicas"].value, "1", "min_insync_replicas")
+
+    leader = cluster.metadata_leader()
+    silent, asked = cluster.others(leader)
+    silent.pause()
+    # By default it would be fenced after three seconds.
+    time.sleep(6)
+    equal(placement.brokers(asked.port), {1: False, 2: False, 3: False}, "nobody is given up")
+    silent.resume()
+    leader.pause()
+    # By default another would lead after two, and who asks meanwhile would wait for five.
+    time.sleep(6)
+    begun = time.monotonic()
+    equal(wire.metadata_leader(asked.port), None, "nobody leads in its place")
+    assert time.monotonic() - begun < 4, "whoever does not lead says so after rpc_timeout_ms"
+    leader.resume()
+    equal(cluster.metadata_leader(asked).node_id, leader.node_id)
 
 
 class OldNode(ChronikNode):

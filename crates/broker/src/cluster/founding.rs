@@ -159,10 +159,9 @@ async fn gather(cluster: &ClusterConfig, own: &Introduction) -> Vec<IntroduceRes
                     own.peers
                 )
             });
-            if let Some(text) = stranger.or(other_list) {
-                if misled.entry(id).or_insert_with(|| Waiting::since(begun)).is_due(&text, Instant::now()) {
-                    warn!("{text}");
-                }
+            let mut is_due = |text: &String| misled.entry(id).or_insert_with(|| Waiting::since(begun)).is_due(text, Instant::now());
+            if let Some(text) = stranger.or(other_list).filter(|text| is_due(text)) {
+                warn!("{text}");
             }
             match answer.filter(|_| said == Some(peer.id) && differs.is_none()) {
                 Some(answer) => answers.insert(peer.id, answer),

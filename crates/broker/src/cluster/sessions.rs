@@ -12,6 +12,8 @@ pub(super) struct Sessions {
     /// The term in which these are the leader's; anew in each.
     term: u64,
     by_broker: BTreeMap<BrokerId, Session>,
+    /// When each was heard last, also those of which nothing more is heard.
+    heard: BTreeMap<BrokerId, Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -25,7 +27,7 @@ impl Sessions {
     /// This node leads in `term`: nobody is held to what an earlier leader heard.
     pub(super) fn begin(&mut self, term: u64) {
         if self.term != term {
-            *self = Sessions { term, by_broker: BTreeMap::new() };
+            *self = Sessions { term, ..Sessions::default() };
         }
     }
 
@@ -34,6 +36,7 @@ impl Sessions {
         let known = self.by_broker.get(&broker).filter(|known| known.broker_epoch == broker_epoch);
         let applied_index = known.map_or(0, |known| known.applied_index).max(applied_index);
         self.by_broker.insert(broker, Session { broker_epoch, heard: now, applied_index });
+        self.heard.insert(broker, now);
     }
 
     /// Brokers that are let in and have not been heard for `timeout`. Those never heard begin their session now.
@@ -61,7 +64,7 @@ impl Sessions {
 
     /// When a broker was heard last.
     pub(super) fn heard_at(&self, broker: BrokerId) -> Option<Instant> {
-        self.by_broker.get(&broker).map(|session| session.heard)
+        self.heard.get(&broker).copied()
     }
 
     /// Everybody gets a whole session anew.
@@ -116,6 +119,18 @@ mod tests {
         assert_eq!(sessions.silent(&image(true), timeout, begun + 2 * timeout), [], "it is fenced already");
         sessions.begin(2);
         assert_eq!(sessions.silent(&image(false), timeout, begun + 2 * timeout), [], "another leader");
+    }
+
+    #[test]
+    fn it_is_known_when_one_was_heard_that_is_given_up() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        sessions.begin(1);
+        sessions.heard(7, 5, 0, now);
+        sessions.lost(7);
+        assert!(!sessions.is_alive(7, 5, Duration::from_secs(3), now));
+        assert_eq!(sessions.heard_at(7), Some(now));
+        sessions.begin(2);
+        assert_eq!(sessions.heard_at(7), None, "another leader did not hear it");
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) mod peers;
 pub(crate) mod problem;
 mod raft_peers;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod reference;
 pub(crate) mod schema;
 pub(crate) mod settings;
