@@ -9,9 +9,10 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
 
 use crate::Surface;
-use crate::answers::{self, Problem};
+use crate::answers::{self, Cluster, Problem};
 
 /// An answer, whole.
 type Answer = Response<Full<Bytes>>;
@@ -67,7 +68,7 @@ async fn look(path: &str, observer: &Observer) -> Answer {
             Some(report) => {
                 let is_bad = answers::is_unavailable(&report) && path == "/clusterz";
                 let status = if is_bad { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-                json(status, &answers::cluster(&report))
+                json(status, &Cluster::of(&report))
             }
         },
     }
@@ -86,9 +87,10 @@ fn refused(problem: &Problem) -> Answer {
     answer
 }
 
-fn json(status: StatusCode, document: &serde_json::Value) -> Answer {
+fn json(status: StatusCode, document: &impl Serialize) -> Answer {
     // Also read by people.
-    with(status, JSON, format!("{document:#}\n"))
+    let text = serde_json::to_string_pretty(document).expect("names and numbers can always be written");
+    with(status, JSON, format!("{text}\n"))
 }
 
 fn with(status: StatusCode, content_type: &'static str, body: String) -> Answer {

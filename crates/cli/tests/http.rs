@@ -19,8 +19,14 @@ fn node(file: &str) -> (Workplace, Server) {
 
 /// The port on the card.
 fn http_port(server: &Server) -> u16 {
+    port_in(server, 0)
+}
+
+/// The port in the first or second part of the row for HTTP.
+fn port_in(server: &Server, part: usize) -> u16 {
     let row = server.card.lines().find(|line| line.trim_start().starts_with("http ")).expect("a row for HTTP");
-    row.rsplit(':').next().and_then(|port| port.trim().parse().ok()).unwrap_or_else(|| panic!("no port: {row}"))
+    let port = row.split(';').nth(part).and_then(|part| part.rsplit(':').next());
+    port.and_then(|port| port.trim().parse().ok()).unwrap_or_else(|| panic!("no port: {row}"))
 }
 
 fn get(port: u16, path: &str) -> String {
@@ -32,11 +38,6 @@ fn get(port: u16, path: &str) -> String {
     answer
 }
 
-/// A port that nobody has at this moment.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
-
 #[test]
 fn a_node_that_serves_is_alive_ready_and_healthy() {
     let (_workplace, server) = node("[node.addresses]\nsearch = \"127.0.0.1:0\"\n");
@@ -46,14 +47,14 @@ fn a_node_that_serves_is_alive_ready_and_healthy() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {answer}");
     }
     let cluster = get(port, "/clusterz");
-    assert!(cluster.contains("\"verdict\": \"HEALTHY\"") && cluster.contains("\"answered_by\": 1"), "{cluster}");
+    assert!(cluster.contains("\r\n\r\n{\n  \"verdict\": \"HEALTHY\""), "the verdict comes first: {cluster}");
+    assert!(cluster.contains("\"answered_by\": 1"), "{cluster}");
 }
 
 #[test]
 fn metrics_have_a_port_of_their_own_where_one_is_given() {
-    let metrics = free_port();
-    let (_workplace, server) =
-        node(&format!("[node.addresses]\nsearch = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:{metrics}\"\n"));
+    let (_workplace, server) = node("[node.addresses]\nsearch = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"\n");
+    let metrics = port_in(&server, 1);
     for port in [metrics, http_port(&server)] {
         let answer = get(port, "/metrics");
         assert!(answer.contains("text/plain; version=0.0.4") && answer.contains("\nchronik_build_info{"), "{answer}");

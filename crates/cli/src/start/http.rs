@@ -35,7 +35,10 @@ impl Ports {
             }
         }
         if let Some(address) = http.metrics {
-            ports.taken.push(Port::bind(address, Surface::Metrics).map_err(|error| refused(address, &error, "metrics"))?);
+            let port = Port::bind(address, Surface::Metrics).map_err(|error| refused(address, &error, "metrics"))?;
+            let told = port.address().unwrap_or(address);
+            ports.told.push_str(&format!("; metrics alone: {told}"));
+            ports.taken.push(port);
         }
         Ok(ports)
     }
