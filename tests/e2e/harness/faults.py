@@ -4,6 +4,8 @@ left, and it ends: afterwards all nodes run or have been started, and the networ
 import time
 from collections import Counter
 
+from harness.flow import taken_without
+
 ALL = {}
 
 
@@ -15,11 +17,15 @@ def fault(function):
 class Trouble:
     """What a fault may use: the nodes, the network between them, dice, and somebody to ask whether records are acknowledged."""
 
-    def __init__(self, cluster, topic, flow, dice):
+    def __init__(self, cluster, topic, flow, dice, prefix):
+        """`prefix` begins the values of what others than `flow` send."""
         self.cluster = cluster
         self.topic = topic
         self.flow = flow
         self.dice = dice
+        self.prefix = prefix
+        # (partition, offset, value)
+        self.others_acked = []
         self.counts = Counter()
         self.story = []
 
@@ -85,6 +91,11 @@ class Trouble:
     def goes_on(self, more=300):
         """A majority is left: records of every partition are acknowledged."""
         self.flow.progress(more, f"after {', '.join(self.story)} records are acknowledged", timeout_s=60)
+
+    def others_go_on(self, node):
+        """A node is apart from the others, which lead without it. A client that is connected to that one alone may stay with it, as with
+        any server that does not know yet that it was left behind; who asks the others is served."""
+        self.others_acked += taken_without(self.cluster, self.topic, 3, node, f"{self.prefix}-{len(self.others_acked)}")
 
     def told(self):
         return ", ".join(self.story)
@@ -221,8 +232,9 @@ def one_is_killed_while_another_stands_still(trouble):
 
 @fault
 def one_is_held_apart(trouble):
-    trouble.network("hold", trouble.victim())
-    trouble.goes_on()
+    node = trouble.victim()
+    trouble.network("hold", node)
+    trouble.others_go_on(node)
     trouble.moment(0, 2)
     trouble.heal()
 
@@ -238,29 +250,33 @@ def each_is_held_apart_for_a_moment(trouble):
 
 @fault
 def one_is_cut_off(trouble):
-    trouble.network("drop", trouble.victim())
-    trouble.goes_on()
+    node = trouble.victim()
+    trouble.network("drop", node)
+    trouble.others_go_on(node)
     trouble.heal()
 
 
 @fault
 def one_is_not_heard(trouble):
-    trouble.network("mute", trouble.victim())
-    trouble.goes_on()
+    node = trouble.victim()
+    trouble.network("mute", node)
+    trouble.others_go_on(node)
     trouble.heal()
 
 
 @fault
 def one_hears_nothing(trouble):
-    trouble.network("deafen", trouble.victim())
-    trouble.goes_on()
+    node = trouble.victim()
+    trouble.network("deafen", node)
+    trouble.others_go_on(node)
     trouble.heal()
 
 
 @fault
 def one_is_refused(trouble):
-    trouble.network("refuse", trouble.victim())
-    trouble.goes_on()
+    node = trouble.victim()
+    trouble.network("refuse", node)
+    trouble.others_go_on(node)
     trouble.heal()
 
 

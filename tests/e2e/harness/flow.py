@@ -4,9 +4,10 @@ import threading
 import time
 from collections import Counter
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from harness import checker
+from harness.cluster import tolerant
 from harness.context import equal, eventually
 from harness.records import drain
 
@@ -149,6 +150,30 @@ class Follower:
         self.thread.join(30)
         self.consumer.close()
         return self.seen
+
+
+def taken_without(cluster, topic, partitions, node, prefix, each=20):
+    """Waits until nodes other than this one lead all of a topic, as they know it, and has a client that knows only them send records,
+    of which all have to be acknowledged: (partition, offset, value)."""
+    others = cluster.others(node)
+
+    def led():
+        known = [cluster.partitions(topic, other) for other in others]
+        return all(len(k) == partitions and all(p.leader not in (-1, node.node_id) for p in k.values()) for k in known)
+
+    eventually(tolerant(led), f"without node {node.node_id} {topic} is led", timeout_s=60)
+    acked, errors = [], []
+
+    def delivered(error, message):
+        errors.append(error) if error else acked.append((message.partition(), message.offset(), message.value()))
+
+    bootstrap = ",".join(other.bootstrap for other in others)
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.timeout.ms": 60_000})
+    for number in range(each * partitions):
+        producer.produce(topic, f"{prefix}-{number}".encode(), partition=number % partitions, on_delivery=delivered)
+    equal(producer.flush(90), 0, f"records that are left without an answer, without node {node.node_id}")
+    assert not errors, errors[:3]
+    return acked
 
 
 def read_all(cx, topic, partitions, begins=None):

@@ -59,10 +59,10 @@ class Rounds:
         guest = self.invite(dice.choice(GUESTS), number)
         self.flow.go_on()
         self.flow.progress(100, f"before {name} records are acknowledged")
-        trouble = faults.Trouble(self.cluster, self.own.name, self.flow, dice)
+        trouble = faults.Trouble(self.cluster, self.own.name, self.flow, dice, f"others-{number}")
         faults.ALL[name](trouble)
         healed_s = self.settle(trouble)
-        acked = self.look(reader)
+        acked = self.look(reader, trouble.others_acked)
         if guest is not None:
             acked += self.look_at_guest(guest)
         self.totals += trouble.counts
@@ -102,12 +102,13 @@ class Rounds:
         self.flow.progress(200, f"after {trouble.told()}, with all nodes back, records are acknowledged")
         return time.monotonic() - started
 
-    def look(self, reader):
+    def look(self, reader, others_acked):
         """Everything of this round. How many records were acknowledged."""
         self.flow.rest()
         assert not self.flow.errors, self.flow.errors[:5]
         sent, acked = self.flow.sent(self.sent), self.flow.acked[self.acked :]
         self.sent, self.acked = self.flow.count, len(self.flow.acked)
+        sent, acked = sent | {value for _, _, value in others_acked}, acked + others_acked
         begins = self.own.ends()
         seen = reader.finish()
         read = self.own.read_more()
