@@ -97,6 +97,18 @@ fn the_address_comes_from_the_configuration_where_none_is_named() {
 }
 
 #[test]
+fn a_node_that_answers_where_the_list_has_it_is_up_whatever_clients_are_told() {
+    let workplace = Workplace::new();
+    let server = Server::start(&workplace, &["--advertise", "127.0.0.1:1"], &[]);
+    let listed = format!("1@127.0.0.1:{}:1:2", server.port);
+    workplace.run(&["cluster", "status"], &[("CHRONIK_CLUSTER_PEERS", &listed)]).says(0, &[]);
+    // Without a number nobody knows whose address it is: what clients are told leads nowhere, and that is worth saying.
+    let run = workplace.run(&["cluster", "status", "-b", &format!("127.0.0.1:{}", server.port)], &[]);
+    run.says(10, &[]);
+    assert!(run.stdout.contains("node 1 does not answer here"), "{}", run.stdout);
+}
+
+#[test]
 fn nobody_answers() {
     let workplace = Workplace::new();
     let run = workplace.run(&["cluster", "status", "-b", "127.0.0.1:1,127.0.0.1:2"], &[]);

@@ -179,6 +179,35 @@ fn the_compose_file_agrees_with_the_image() {
     assert!(!compose.contains('\t'), "YAML is indented with blanks");
 }
 
+#[test]
+fn the_compose_file_of_three_nodes_is_a_cluster_that_clients_on_the_host_reach() {
+    let items = lines(&read("packaging/compose-three-nodes.yaml"));
+    let after = |from: usize, name: &str| -> String {
+        let value = items[from..].iter().find_map(|line| line.strip_prefix(&format!("{name}: "))).expect("it is set");
+        value.to_owned()
+    };
+    let cluster: Vec<(&str, String)> =
+        ["CHRONIK_CLUSTER_PEERS", "CHRONIK_REPLICATION_FACTOR", "CHRONIK_MIN_INSYNC_REPLICAS"].map(|name| (name, after(0, name))).to_vec();
+    for id in 1..=3 {
+        let service = items.iter().position(|line| *line == format!("chronik-{id}:")).expect("a service for each node");
+        let mut variables = cluster.clone();
+        variables.extend(["CHRONIK_NODE_ID", "CHRONIK_ADVERTISE"].map(|name| (name, after(service, name))));
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let run = Workplace::new().run(&["config", "show", "-o", "json"], &variables);
+        run.says(0, &[]);
+        let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+        assert_eq!((&shown["node_id"], shown["peers"].as_array().map(Vec::len)), (&id.into(), Some(3)));
+        assert_eq!(shown["peers"][id - 1]["raft"], format!("chronik-{id}:5001"), "it is found by the name of its service");
+        // What clients are told is where the host has the port on which the node listens.
+        let told = shown["node"]["advertise"]["kafka"].as_str().expect("an address").to_owned();
+        let listens = shown["node"]["addresses"]["kafka"].as_str().expect("an address").to_owned();
+        let port = |address: &str| address.rsplit_once(':').expect("a port").1.to_owned();
+        let published = after(service, "ports");
+        assert!(published.contains(&format!("\"{}:{}\"", port(&told), port(&listens))), "{published}");
+        assert_eq!(after(service, "volumes"), format!("[\"data-{id}:/var/lib/chronik\"]"));
+    }
+}
+
 fn default_port(service: &str) -> String {
     let run = Workplace::new().run(&["config", "show", "-o", "json"], &[]);
     let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");

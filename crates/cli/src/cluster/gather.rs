@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use chronik_client::messages::describe_cluster_response::DescribeClusterBroker;
 use chronik_client::messages::describe_configs_request::DescribeConfigsResource;
 use chronik_client::messages::describe_quorum_request::{PartitionData, TopicData};
 use chronik_client::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -75,6 +76,7 @@ pub(super) async fn gather(targets: &[Target]) -> Result<Found, Vec<(Target, Sil
         return Err(silent);
     }
     let quorum = quorum(&speakers).await;
+    let ways = Ways(speakers.iter().filter_map(|(target, _)| Some((target.id?, target.address.clone()))).collect());
     let mut silent = silent;
     loop {
         let Some((target, mut speaker)) = speakers.pop_front() else { return Err(silent) };
@@ -86,7 +88,7 @@ pub(super) async fn gather(targets: &[Target]) -> Result<Found, Vec<(Target, Sil
         let leader =
             quorum.as_ref().and_then(|quorum| cluster.brokers.iter().find(|broker| broker.broker_id == quorum.leader));
         let at_leader = match leader {
-            Some(leader) => ask_leader(&address(&leader.host, leader.port)).await,
+            Some(leader) => ask_leader(&ways.to(leader)).await,
             None => None,
         };
         let (answered_by, mut speaker, cluster, metadata) = match at_leader {
@@ -94,8 +96,18 @@ pub(super) async fn gather(targets: &[Target]) -> Result<Found, Vec<(Target, Sil
             None => (target.address, speaker, cluster, metadata),
         };
         let minima = minima(&mut speaker, &metadata, quorum.is_some()).await;
-        let own = ask_each(&cluster, &metadata).await;
+        let own = ask_each(&cluster, &metadata, &ways).await;
         return Ok(Found { answered_by, cluster, metadata, quorum, minima, own, silent });
+    }
+}
+
+/// Where each node is reached: the address of the list if it answered there, as what clients are told may hold elsewhere only; else
+/// what clients are told.
+struct Ways(BTreeMap<i32, String>);
+
+impl Ways {
+    fn to(&self, broker: &DescribeClusterBroker) -> String {
+        self.0.get(&broker.broker_id).cloned().unwrap_or_else(|| address(&broker.host, broker.port))
     }
 }
 
@@ -201,14 +213,15 @@ async fn minima(speaker: &mut Speaker, metadata: &MetadataResponse, is_led: bool
     response.results.iter().filter_map(minimum).collect()
 }
 
-/// Every broker for itself, where clients are told to reach it. Leaders first: what a follower has by then is not missing.
+/// Every broker for itself. Leaders first: what a follower has by then is not missing.
 async fn ask_each(
     cluster: &DescribeClusterResponse,
     metadata: &MetadataResponse,
+    ways: &Ways,
 ) -> BTreeMap<i32, Result<Own, Silence>> {
     let mut questions = JoinSet::new();
     for broker in &cluster.brokers {
-        let (id, address) = (broker.broker_id, address(&broker.host, broker.port));
+        let (id, address) = (broker.broker_id, ways.to(broker));
         let led = kept(metadata, |partition| partition.leader_id == id);
         questions.spawn(async move { (id, ask_own(&address, led).await) });
     }
