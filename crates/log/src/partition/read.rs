@@ -187,7 +187,11 @@ impl PartitionLog {
     /// As `repair_index`, for who holds the segments' lock.
     pub(super) fn repair_index_locked(&self, state: &mut State, view: &SegmentView, context: &ReadContext) -> Result<SegmentView, ReadError> {
         let is_active = state.active.is_some_and(|active| active.base == view.segment.base);
-        let expected = if is_active { state.active_bounds().expect("checked") } else { view.bounds };
+        let expected = match is_active {
+            true => state.active_bounds().expect("checked"),
+            // It may have been written on and sealed since the reader looked.
+            false => view.segment.known_bounds().unwrap_or(view.bounds),
+        };
         let bounds = view.segment.rebuild_index(expected, !is_active, context)?;
         if let Some(active) = state.active.as_mut().filter(|_| is_active) {
             active.index_length = bounds.index_length;
@@ -224,5 +228,51 @@ fn from_memory(
         }
         outcome.bytes += batch.bytes.len();
         outcome.pieces.push(Piece::Memory(batch.bytes.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chronik_state::ids::{LogId, TopicId};
+
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::records::BatchBuilder;
+    use crate::wal::SyncClass;
+    use crate::{Append, LogConfig, Storage, StorageOptions};
+
+    /// A reader finds a wrong entry in the index of the segment that is written; before it holds the lock to build the index anew, the
+    /// segment is sealed. It must not be sealed a second time, with the end that the reader knew.
+    #[test]
+    fn an_index_that_is_built_anew_late_leaves_the_end_of_its_segment_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (storage, _) = Storage::open(Arc::new(RealDisk), StorageOptions::new(directory.path()), 0).unwrap();
+        let config = LogConfig { segment_bytes: 1000, ..LogConfig::default() };
+        let log = storage.create(LogId { topic: TopicId([7; 16]), partition: 0 }, config).unwrap();
+        let append = |count: usize| {
+            for _ in 0..count {
+                let mut builder = BatchBuilder::new();
+                builder.record(1, None, Some(&[7; 100]), &[]);
+                let append = Append { leader_epoch: 1, now_ms: 1, sync: SyncClass::Commit, privileged: false };
+                log.append(builder.build().as_valid(), append).unwrap();
+            }
+            storage.upkeep(2, true).unwrap();
+        };
+        append(2);
+        let (view, context) = {
+            let mut state = log.state.lock();
+            log.ensure_open(&mut state, 2).unwrap();
+            let context = log.context(&state, 2);
+            let (segment, next) = state.opened.as_ref().unwrap().holding(0).unwrap();
+            (SegmentView::of(segment, next, state.active_bounds(), &context).unwrap(), context)
+        };
+        append(20);
+        log.state.lock().recent.clear();
+        log.repair_index(&view, &context).unwrap();
+        let request = ReadRequest { offset: 0, max_bytes: 1 << 20, end_offset: 22, at_least_one: true, now_ms: 3 };
+        let read = log.read(request).map(|read| read.bytes);
+        assert!(read.is_ok(), "{:?}", read.err());
     }
 }
