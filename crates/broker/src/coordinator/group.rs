@@ -48,6 +48,17 @@ enum State {
     Resigned,
 }
 
+impl State {
+    /// Why it cannot be asked.
+    fn why(&self) -> NotActive {
+        match self {
+            State::Loading => NotActive::Loading,
+            State::Resigned => NotActive::Resigned,
+            State::Unloaded | State::Active(_) => NotActive::Unloaded,
+        }
+    }
+}
+
 struct Active {
     groups: Groups,
     waiting: BTreeMap<Ticket, oneshot::Sender<Answer>>,
@@ -119,9 +130,14 @@ impl Shard {
         })
     }
 
-    /// Looks into the machine. What was seen may be told when the log is committed up to the offset that comes with it.
+    /// Looks into the machine. What was seen may be told when the log is committed up to the offset that comes with it. From any
+    /// thread, and at any time: the deadlines stay in the time keeper's sight.
     pub(super) fn look<T>(&self, query: impl FnOnce(&Groups) -> T) -> Result<(T, Offset), NotActive> {
-        self.with_active(|active| (query(&active.groups), active.end_offset))
+        let state = self.state.lock();
+        match &*state {
+            State::Active(active) => Ok((query(&active.groups), active.end_offset)),
+            not_active => Err(not_active.why()),
+        }
     }
 
     /// When the machine wants to be called; [`NEVER`] if it does not.
@@ -205,11 +221,7 @@ impl Shard {
         let mut active = match std::mem::replace(&mut *state, State::Unloaded) {
             State::Active(active) => active,
             not_active => {
-                let why = match not_active {
-                    State::Loading => NotActive::Loading,
-                    State::Resigned => NotActive::Resigned,
-                    State::Unloaded | State::Active(_) => NotActive::Unloaded,
-                };
+                let why = not_active.why();
                 *state = not_active;
                 return Err(why);
             }

@@ -262,6 +262,21 @@ fn a_group_that_is_being_read_says_so() {
 }
 
 #[test]
+fn whoever_looks_leaves_the_deadlines_for_the_time_keeper_to_see() {
+    let data_dir = tempfile::tempdir().unwrap();
+    on_node(&data_dir, async |reactor| {
+        let partition = home(reactor, "g");
+        let shard = Shard::new(Arc::clone(&partition), partition.leads_in().unwrap());
+        shard.load(reactor, GroupConfig::default(), || 0).await.unwrap();
+        let joined = shard.ask(reactor, 0, |groups, ticket| groups.on_join(ticket, join_request("g"), 0));
+        assert!(joined.is_ok() && shard.next_deadline() < i64::MAX);
+        // On another thread: the keeper may look at this very moment, and would sleep for ever.
+        let seen = shard.look(|_| shard.next_deadline());
+        assert_eq!(seen.ok().map(|(deadline, _)| deadline), Some(shard.next_deadline()));
+    });
+}
+
+#[test]
 fn a_machine_that_panics_is_read_again_from_its_log() {
     let data_dir = tempfile::tempdir().unwrap();
     on_node(&data_dir, async |reactor| {
