@@ -7,7 +7,7 @@ use chronik_client::messages::RequestResponsePair;
 use chronik_client::{ApiKey, ClientError, Connection, Versions};
 
 /// How long a connection, and the first answer, may take: it comes from the node itself.
-const GREET_WITHIN: Duration = Duration::from_secs(3);
+const GREET_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take. Longer than nodes look for somebody who leads the metadata (`rpc_timeout_ms`).
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
