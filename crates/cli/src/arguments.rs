@@ -90,7 +90,7 @@ pub(crate) struct DevArguments {
     #[arg(long, conflicts_with_all = ["config", "advertise"])]
     pub(crate) dev: bool,
     /// With --dev: how many nodes [default: 3]
-    #[arg(long, value_name = "N", requires = "dev", value_parser = clap::value_parser!(u16).range(1..=9))]
+    #[arg(long, value_name = "N", requires = "dev", value_parser = clap::value_parser!(u16).range(2..=9))]
     pub(crate) nodes: Option<u16>,
     /// With --dev: keep the data when the cluster stops
     #[arg(long, requires = "dev")]

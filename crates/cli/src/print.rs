@@ -227,6 +227,7 @@ pub(crate) fn aligned(columns: &[Column], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();
     for row in [&header].into_iter().chain(rows) {
+        let row: Vec<String> = row.iter().map(|cell| harmless(cell)).collect();
         let cells = row.iter().zip(&widths).zip(columns).map(|((cell, &width), column)| match column.right {
             true => format!("{cell:>width$}"),
             false => format!("{cell:width$}"),
@@ -235,6 +236,11 @@ pub(crate) fn aligned(columns: &[Column], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Without what moves the cursor of a terminal: some of it was said by others.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Scalars, and lists of scalars, are written as JSON writes them, which YAML reads alike.

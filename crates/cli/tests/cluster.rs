@@ -132,9 +132,9 @@ fn a_cluster_from_the_environment() {
     let by_number = peers("7@n7:1:2:3,4@n4:1:2:3", "4");
     assert_eq!((&by_number["peers"][0]["id"], &by_number["peers"][1]["wal"]), (&json!(7), &json!("n4:2")));
     // The list of the environment stands above the one of the file.
-    let above = show(&three(""), &[("CHRONIK_CLUSTER_PEERS", "x:1:2:3"), ("CHRONIK_NODE_ID", "1")]);
-    assert_eq!(above["peers"].as_array().map(Vec::len), Some(1));
-    let source = workplace.run(&["config", "check"], &[("CHRONIK_CLUSTER_PEERS", "x:1:2:3"), ("CHRONIK_NODE_ID", "1")]);
+    let above = show(&three(""), &[("CHRONIK_CLUSTER_PEERS", "x:1:2:3,y:1:2:3"), ("CHRONIK_NODE_ID", "1")]);
+    assert_eq!(above["peers"].as_array().map(Vec::len), Some(2));
+    let source = workplace.run(&["config", "check"], &[("CHRONIK_CLUSTER_PEERS", "x:1:2:3,y:1:2:3"), ("CHRONIK_NODE_ID", "1")]);
     source.says(0, &[]);
     assert_eq!(source.stdout, "configuration valid: 2 environment variables\n");
 }
@@ -176,6 +176,12 @@ fix   add a [[peers]] entry with id = 4, or correct node_id
 fn a_node_of_a_cluster_has_no_number_by_default() {
     let texts = ["error[CHK0203]: which of the nodes [1, 2, 3] this one is, is not said", "set CHRONIK_NODE_ID=N"];
     refused(&three(""), &texts);
+}
+
+#[test]
+fn a_list_of_one_node() {
+    let texts = ["error[CHK0208]: the peers list has one node", "chronik.toml:3:6", "remove the list to run a single node, or add the others"];
+    refused(&format!("node_id = 1\n{}", peer(1, "a", 1)), &texts);
 }
 
 #[test]
@@ -303,7 +309,7 @@ fn entries_that_are_not_whole() {
     refused("node_id = 1\npeers = 3\n", &["not a whole number", "[[peers]]"]);
     refused("node_id = 1\n[peers]\nid = 1\n", &["`peers` is a list of the cluster's nodes, not a table"]);
     refused("[[peer]]\nid = 1\n", &["unknown key `peer`", "did you mean `peers`?"]);
-    let inline = "node_id = 1\npeers = [{ id = 1, kafka = \"a:1\", wal = \"a:2\", raft = \"a:3\" }]\n";
+    let inline = "node_id = 1\npeers = [{ id = 1, kafka = \"a:1\", wal = \"a:2\", raft = \"a:3\" }, { id = 2, kafka = \"b:1\", wal = \"b:2\", raft = \"b:3\" }]\n";
     show(inline, &[]);
 }
 

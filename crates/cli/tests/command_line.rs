@@ -206,7 +206,7 @@ fn old_names_that_mean_something_on_one_node_work_with_a_warning() {
     show(&[], &[("CHRONIK_SEARCH_PORT", "7")], "set CHRONIK_NODE__ADDRESSES__SEARCH=HOST:PORT", search, "0.0.0.0:7");
     show(&[], &[("CHRONIK_ADMIN_PORT", "7")], "set CHRONIK_NODE__ADDRESSES__SEARCH=HOST:PORT", search, "0.0.0.0:7");
     show(&[], &[("CHRONIK_METRICS_PORT", "7")], "set CHRONIK_NODE__ADDRESSES__METRICS=HOST:PORT", metrics, "0.0.0.0:7");
-    let peers = [("CHRONIK_CLUSTER_PEERS", "localhost:1:2:3"), ("CHRONIK_NODE_ID", "1")];
+    let peers = [("CHRONIK_CLUSTER_PEERS", "localhost:1:2:3,localhost:4:5:6"), ("CHRONIK_NODE_ID", "1")];
     let in_cluster = |name, value, warning, key, shown| show(&[], &[&peers[..], &[(name, value)]].concat(), warning, key, shown);
     let (wal, raft) = ("node.addresses.wal", "node.addresses.raft");
     in_cluster("CHRONIK_WAL_RECEIVER_ADDR", "127.0.0.1:7", "CHRONIK_NODE__ADDRESSES__WAL=HOST:PORT", wal, "127.0.0.1:7");

@@ -41,7 +41,8 @@ fn a_cluster_lives_loses_a_node_and_is_gone_with_its_data() {
     assert_eq!((&third["id"], &third["leaders"], &third["log_bytes"]), (&3.into(), &0.into(), &Value::Null));
     assert_eq!(run["problems"][0]["code"], "NODE_DOWN");
 
-    signal("INT", dev.process.id());
+    // The terminal is closed; Ctrl-C and SIGTERM do the same.
+    signal("HUP", dev.process.id());
     let nodes: Vec<u32> = dev.nodes.iter().map(|node| node.pid).collect();
     let (status, rest) = dev.wait();
     assert_eq!(status.code(), Some(0), "{rest}");
@@ -81,7 +82,7 @@ fn what_does_not_go_together_is_refused() {
     };
     refused(&["--nodes", "3"], 2, &["--dev"]);
     refused(&["--keep"], 2, &["--dev"]);
-    refused(&["--dev", "--nodes", "0"], 2, &["1..=9"]);
+    refused(&["--dev", "--nodes", "1"], 2, &["2..=9"]);
     refused(&["--dev", "-c", "x"], 2, &["--config"]);
     refused(&["--dev", "--advertise", "x"], 2, &["--advertise"]);
     refused(
@@ -103,6 +104,25 @@ fn what_does_not_go_together_is_refused() {
         3,
         &["error[CHK0206]: two peers share the address 127.0.0.1:20001"],
     );
+}
+
+#[test]
+fn a_file_of_somebody_elses_is_not_written_over() {
+    let workplace = Workplace::new();
+    let file = workplace.path().join("cluster.toml");
+    for (text, what) in [
+        ("precious = 1\n", "cluster.toml is there, and was not made by --dev"),
+        (
+            "# Made by `chronik-server start --dev`: CHRONIK_NODE_ID says which of the nodes one is.\n[[peers]]\n",
+            "is of a cluster of 1 nodes",
+        ),
+    ] {
+        std::fs::write(&file, text).expect("a file can be written");
+        workplace
+            .run(&["start", "--dev", "--data-dir", "."], &[])
+            .says(3, &[what, "name another directory: --data-dir DIR"]);
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), text);
+    }
 }
 
 /// The document, once a node is in this state.

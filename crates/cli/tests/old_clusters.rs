@@ -140,7 +140,7 @@ fn the_old_commands_start_a_node() {
         Workplace::new().run(&[&flags[..], &[command]].concat(), &[]).says(1, &texts);
     }
     let file = format!(
-        "node_id = 1\n[node.addresses]\nkafka = \"127.0.0.1:{port}\"\n[[peers]]\nid = 1\nkafka = \"127.0.0.1:{port}\"\nwal = \"127.0.0.1:1\"\nraft = \"127.0.0.1:2\"\n"
+        "node_id = 1\n[node.addresses]\nkafka = \"127.0.0.1:{port}\"\n[[peers]]\nid = 1\nkafka = \"127.0.0.1:{port}\"\nwal = \"127.0.0.1:1\"\nraft = \"127.0.0.1:2\"\n[[peers]]\nid = 2\nkafka = \"b:1\"\nwal = \"b:2\"\nraft = \"b:3\"\n"
     );
     let workplace = Workplace::with_file(&file);
     workplace

@@ -59,7 +59,7 @@ fn nodes(found: &Found) -> Vec<NodeFacts> {
 
 /// Records that each node's replicas lack, where both it and the leaders told.
 pub(super) fn lags(found: &Found) -> BTreeMap<i32, u64> {
-    let mut lags = BTreeMap::new();
+    let mut lags: BTreeMap<i32, u64> = BTreeMap::new();
     for id in found.own.iter().filter(|(_, own)| own.is_ok()).map(|(id, _)| *id) {
         lags.insert(id, 0);
     }
@@ -71,7 +71,7 @@ pub(super) fn lags(found: &Found) -> BTreeMap<i32, u64> {
             let Some(leader_end) = end(partition.leader_id) else { continue };
             for id in partition.replica_nodes.iter().filter(|id| **id != partition.leader_id) {
                 if let (Some(end), Some(lag)) = (end(*id), lags.get_mut(id)) {
-                    *lag += u64::try_from(leader_end - end).unwrap_or(0);
+                    *lag = lag.saturating_add(u64::try_from(leader_end.saturating_sub(end)).unwrap_or(0));
                 }
             }
         }

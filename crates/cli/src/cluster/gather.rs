@@ -24,6 +24,8 @@ const METADATA_LOG: &str = "__cluster_metadata";
 /// Who asks for a replica's end, whoever leads (Kafka's `ListOffsetsRequest.DEBUGGING_REPLICA_ID`).
 const ANY_REPLICA: i32 = -2;
 const LATEST: i64 = -1;
+/// Nodes to which there are connections at one time.
+const ASKED_TOGETHER: usize = 64;
 /// A topic, among the resources that have configs (KIP-133).
 const TOPIC: i8 = 2;
 const MIN_IN_SYNC: &str = "min.insync.replicas";
@@ -160,8 +162,8 @@ async fn ask_quorum(address: &str) -> Option<Quorum> {
     let voters = partition.current_voters.iter().map(|voter| {
         // Both times are of the leader's clock.
         let heard_ms_ago = (voter.last_fetch_timestamp >= 0 && now_ms > 0)
-            .then(|| u64::try_from(now_ms - voter.last_fetch_timestamp).unwrap_or(0));
-        (voter.replica_id, Voter { lag_entries: (end - voter.log_end_offset).max(0), heard_ms_ago })
+            .then(|| u64::try_from(now_ms.saturating_sub(voter.last_fetch_timestamp)).unwrap_or(0));
+        (voter.replica_id, Voter { lag_entries: end.saturating_sub(voter.log_end_offset).max(0), heard_ms_ago })
     });
     Some(Quorum { leader: partition.leader_id, term: partition.leader_epoch, voters: voters.collect() })
 }
@@ -219,8 +221,20 @@ async fn ask_each(
     metadata: &MetadataResponse,
     ways: &Ways,
 ) -> BTreeMap<i32, Result<Own, Silence>> {
+    let mut own = BTreeMap::new();
+    for together in cluster.brokers.chunks(ASKED_TOGETHER) {
+        own.extend(ask_some(together, metadata, ways).await);
+    }
+    own
+}
+
+async fn ask_some(
+    brokers: &[DescribeClusterBroker],
+    metadata: &MetadataResponse,
+    ways: &Ways,
+) -> BTreeMap<i32, Result<Own, Silence>> {
     let mut questions = JoinSet::new();
-    for broker in &cluster.brokers {
+    for broker in brokers {
         let (id, address) = (broker.broker_id, ways.to(broker));
         let led = kept(metadata, |partition| partition.leader_id == id);
         questions.spawn(async move { (id, ask_own(&address, led).await) });
@@ -269,7 +283,7 @@ async fn ask_own(address: &str, led: Partitions) -> Result<(Speaker, Own), Silen
         own.disk_total_bytes = first.and_then(|first| known(first.total_bytes));
         own.disk_free_bytes = first.and_then(|first| known(first.usable_bytes));
         let partitions = response.results.iter().flat_map(|result| &result.topics).flat_map(|topic| &topic.partitions);
-        own.log_bytes = partitions.filter_map(|partition| known(partition.partition_size)).sum();
+        own.log_bytes = partitions.filter_map(|partition| known(partition.partition_size)).fold(0, u64::saturating_add);
     }
     own.ends = ends(&mut speaker, led).await;
     Ok((speaker, own))

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::arguments::StatusOutput;
 use super::examine::lags;
 use super::gather::{Found, Own, address};
-use crate::print::{Column, aligned};
+use crate::print::{Column, aligned, harmless};
 
 /// Partitions that a table names, unless all are asked for.
 const PARTITIONS_SHOWN: usize = 10;
@@ -99,7 +99,7 @@ pub(super) fn table(found: &Found, health: &Health, output: StatusOutput) -> Str
             text.push_str(&format!("\n{heading}\n"));
         }
         for problem in listed {
-            text.push_str(&format!(" {mark} {}\n   -> {}\n", problem.title, problem.fix));
+            text.push_str(&format!(" {mark} {}\n   -> {}\n", harmless(&problem.title), harmless(&problem.fix)));
         }
     }
     text
@@ -113,7 +113,12 @@ fn headline(found: &Found, health: &Health) -> String {
         parts[0].push_str(&format!(", {away} not up"));
     }
     parts.push(format!("{}, {}", many(health.counts.topics, "topic"), many(health.counts.partitions, "partition")));
-    format!("{}  cluster {}  {}\n", health.verdict.as_str(), found.cluster.cluster_id.as_str(), parts.join(" · "))
+    format!(
+        "{}  cluster {}  {}\n",
+        health.verdict.as_str(),
+        harmless(found.cluster.cluster_id.as_str()),
+        parts.join(" · ")
+    )
 }
 
 fn many(count: usize, noun: &str) -> String {
@@ -266,6 +271,12 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_say_moves_no_cursor() {
+        let table = aligned(&[Column::left("TOPIC")], &[vec!["a\u{1b}[2Jb\nc".to_owned()]]);
+        assert_eq!(table, "TOPIC\na\u{fffd}[2Jb\u{fffd}c\n");
+    }
 
     #[test]
     fn numbers_and_sizes_are_read_at_a_glance() {

@@ -122,6 +122,7 @@ pub(super) fn written(peers: &[Peer]) -> String {
 /// Everything that is wrong with the list as a whole, for the node that has this number.
 pub(super) fn check(peers: &[Peer], node_id: &Entry) -> Vec<Problem> {
     let mut problems = check_list(peers);
+    problems.extend(alone(peers));
     problems.extend(not_listed(peers, node_id));
     problems
 }
@@ -132,6 +133,17 @@ pub(super) fn check_list(peers: &[Peer]) -> Vec<Problem> {
     problems.extend(duplicates(peers));
     problems.extend(shared_addresses(peers));
     problems
+}
+
+/// A cluster of one could not grow, and its data would not be those of a node on its own.
+fn alone(peers: &[Peer]) -> Option<Problem> {
+    let [Peer { id: Some(id), .. }] = peers else { return None };
+    Some(
+        Problem::error(Code::BrokenPeers, "the peers list has one node")
+            .at(id.place.clone())
+            .why("a cluster has several; a node on its own needs no list")
+            .fix("remove the list to run a single node, or add the others"),
+    )
 }
 
 fn unreachable(peers: &[Peer]) -> Vec<Problem> {

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::print::{self, Column, aligned};
 use crate::version::VERSION;
 use nodes::Nodes;
-use place::Place;
+use place::{NoPlace, Place};
 use plan::Plan;
 
 /// Between looks whether all nodes serve.
@@ -31,10 +31,13 @@ pub(crate) fn run(arguments: &StartArguments, old: &OldFlags) -> Exit {
     };
     let place = match Place::make(arguments.node.data_dir.as_deref(), arguments.dev.keep, &plan.file()) {
         Ok(place) => place,
-        Err(error) => {
-            let problem =
-                Problem::error(Code::Start, format!("no place for the data: {error}")).fix("name one: --data-dir DIR");
-            return refuse(vec![problem], Exit::Failed);
+        Err(NoPlace::Io(error)) => {
+            let problem = Problem::error(Code::Start, format!("no place for the data: {error}"));
+            return refuse(vec![problem.fix("name one: --data-dir DIR")], Exit::Failed);
+        }
+        Err(NoPlace::Taken(what)) => {
+            let problem = Problem::error(Code::Start, what).why("what is there would be lost");
+            return refuse(vec![problem.fix("name another directory: --data-dir DIR")], Exit::Configuration);
         }
     };
     // What is wrong with the file is said once, not by every node.
@@ -52,10 +55,10 @@ pub(crate) fn run(arguments: &StartArguments, old: &OldFlags) -> Exit {
 }
 
 async fn live(plan: &Plan, place: &Place, arguments: &StartArguments) -> Exit {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (mut interrupt, mut terminate) = match signals {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return refuse(vec![system(&error)], Exit::Failed),
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [mut interrupt, mut terminate, mut hangup] = match signals {
+        [Ok(interrupt), Ok(terminate), Ok(hangup)] => [interrupt, terminate, hangup],
+        [Err(error), ..] | [_, Err(error), _] | [.., Err(error)] => return refuse(vec![system(&error)], Exit::Failed),
     };
     let mut nodes = match Nodes::start(plan, place, arguments.node.log_level.as_deref()) {
         Ok(nodes) => nodes,
@@ -77,6 +80,8 @@ async fn live(plan: &Plan, place: &Place, arguments: &StartArguments) -> Exit {
             }
             _ = interrupt.recv() => break Exit::Done,
             _ = terminate.recv() => break Exit::Done,
+            // The terminal was closed.
+            _ = hangup.recv() => break Exit::Done,
         }
     };
     // What is thrown away need not be put in order.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::place::Place;
@@ -18,8 +19,8 @@ use crate::print;
 const PROGRAM: &str = "/proc/self/exe";
 
 pub(super) struct Nodes {
-    /// Those that have not ended.
-    running: BTreeMap<u16, Pid>,
+    /// Those that have not ended, by what stays theirs when their number is another's.
+    running: BTreeMap<u16, OwnedFd>,
     started: BTreeMap<u16, Pid>,
     ended: UnboundedReceiver<(u16, io::Result<ExitStatus>)>,
 }
@@ -33,8 +34,8 @@ impl Nodes {
             let spawned =
                 command(plan, place, node, log_level).spawn().and_then(|child| watch(node.id, child, tell.clone()));
             match spawned {
-                Ok(pid) => {
-                    nodes.running.insert(node.id, pid);
+                Ok((pid, process)) => {
+                    nodes.running.insert(node.id, process);
                     nodes.started.insert(node.id, pid);
                 }
                 Err(error) => {
@@ -75,9 +76,9 @@ impl Nodes {
     }
 
     fn signal(&self, signal: Signal) {
-        for pid in self.running.values() {
+        for process in self.running.values() {
             // One that ends just now needs none.
-            let _ = kill_process(*pid, signal);
+            let _ = pidfd_send_signal(process, signal);
         }
     }
 }
@@ -100,8 +101,20 @@ fn command(plan: &Plan, place: &Place, node: &NodePlan, log_level: Option<&str>)
 }
 
 /// Passes on what it says, and tells when it ends.
-fn watch(id: u16, mut child: Child, tell: UnboundedSender<(u16, io::Result<ExitStatus>)>) -> io::Result<Pid> {
+fn watch(
+    id: u16,
+    mut child: Child,
+    tell: UnboundedSender<(u16, io::Result<ExitStatus>)>,
+) -> io::Result<(Pid, OwnedFd)> {
     let pid = Pid::from_child(&child);
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error.into());
+        }
+    };
     let said = [child.stdout.take().map(boxed), child.stderr.take().map(boxed)];
     let hearers: Vec<_> = said.into_iter().flatten().map(|pipe| thread::spawn(move || pass_on(id, pipe))).collect();
     thread::spawn(move || {
@@ -112,7 +125,7 @@ fn watch(id: u16, mut child: Child, tell: UnboundedSender<(u16, io::Result<ExitS
         // Nobody listens when this process is on its way out.
         let _ = tell.send((id, status));
     });
-    Ok(pid)
+    Ok((pid, process))
 }
 
 fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {

@@ -16,18 +16,57 @@ pub(super) struct Place {
     is_kept: bool,
 }
 
+/// Why there is none.
+pub(super) enum NoPlace {
+    Io(io::Error),
+    /// Something that is not ours to write over.
+    Taken(String),
+}
+
+impl From<io::Error> for NoPlace {
+    fn from(error: io::Error) -> NoPlace {
+        NoPlace::Io(error)
+    }
+}
+
 impl Place {
     /// A directory that holds the configuration file: the one that was named, or a new one among the system's temporary ones.
-    pub(super) fn make(named: Option<&str>, keep: bool, file: &str) -> io::Result<Place> {
-        let place = match named {
-            Some(named) => {
-                fs::create_dir_all(named)?;
-                Place { directory: std::path::absolute(named)?, is_temporary: false, is_kept: true }
-            }
-            None => Place { directory: temporary()?, is_temporary: true, is_kept: keep },
+    pub(super) fn make(named: Option<&str>, keep: bool, file: &str) -> Result<Place, NoPlace> {
+        let Some(named) = named else {
+            let place = Place { directory: temporary()?, is_temporary: true, is_kept: keep };
+            return match fs::write(place.file(), file) {
+                Ok(()) => Ok(place),
+                Err(error) => {
+                    let _ = fs::remove_dir_all(&place.directory);
+                    Err(error.into())
+                }
+            };
         };
-        fs::write(place.file(), file)?;
+        fs::create_dir_all(named)?;
+        let place = Place { directory: std::path::absolute(named)?, is_temporary: false, is_kept: true };
+        place.check(file)?;
+        // Whole or not at all.
+        let fresh = place.directory.join(format!("{FILE}.new"));
+        fs::write(&fresh, file)?;
+        fs::rename(fresh, place.file())?;
         Ok(place)
+    }
+
+    /// Whether the file that is there, if one is, is of an earlier run with as many nodes.
+    fn check(&self, file: &str) -> Result<(), NoPlace> {
+        let found = match fs::read_to_string(self.file()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        let path = self.file();
+        if found.lines().next() != file.lines().next() {
+            return Err(NoPlace::Taken(format!("{} is there, and was not made by --dev", path.display())));
+        }
+        let nodes = |text: &str| text.matches("[[peers]]").count();
+        match nodes(&found) == nodes(file) {
+            true => Ok(()),
+            false => Err(NoPlace::Taken(format!("{} is of a cluster of {} nodes", path.display(), nodes(&found)))),
+        }
     }
 
     pub(super) fn file(&self) -> PathBuf {
