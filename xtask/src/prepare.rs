@@ -28,7 +28,7 @@ pub(crate) fn python() -> Result<PathBuf> {
     let requirements = root().join("tests/requirements.txt");
     let directory = cache().join("python");
     let python = directory.join("bin/python");
-    when_changed(&directory, &[requirements.clone()], || {
+    when_changed(&directory, std::slice::from_ref(&requirements), || {
         run("making a Python environment", Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
@@ -42,7 +42,7 @@ pub(crate) fn python() -> Result<PathBuf> {
 pub(crate) fn kafka_jars() -> Result<PathBuf> {
     let pom = root().join("tests/kafka/pom.xml");
     let directory = cache().join("kafka");
-    when_changed(&directory, &[pom.clone()], || {
+    when_changed(&directory, std::slice::from_ref(&pom), || {
         let mut maven = Command::new("mvn");
         maven.args(["--batch-mode", "--quiet", "--file"]).arg(&pom);
         maven.arg("dependency:copy-dependencies").arg(format!("-DoutputDirectory={}", directory.display()));
