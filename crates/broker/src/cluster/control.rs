@@ -101,7 +101,8 @@ async fn run(node: Arc<Node>, inbox: Inbox) {
     let control = Rc::new(Control { reactor, config, links: RefCell::default(), denied: RefCell::default() });
     let Inbox { events, outbox, listener } = inbox;
     let (raft, messages) = mpsc::channel(BATCHES_MAX);
-    let service = Service { events: control.cluster().events.clone(), raft, cluster_id: control.node().cluster_id.clone() };
+    let (cluster, cluster_id) = (control.cluster(), control.node().cluster_id.clone());
+    let service = Service { events: cluster.events.clone(), raft, cluster_id, raft_id: cluster.raft_id };
     let mut stopping = node.stopping();
     let stopped = async move {
         let _ = stopping.wait_for(|stopping| *stopping).await;

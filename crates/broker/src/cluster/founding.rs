@@ -248,7 +248,7 @@ fn members(introduced: &[IntroduceResponse]) -> BTreeMap<u64, Member> {
     let member = |(node, directory_id): (&Introduction, [u8; 16])| {
         let raft = node.raft.as_ref()?;
         let raft = HostPort { host: raft.host.clone(), port: u16::try_from(raft.port).ok()? };
-        Some((raft_id(directory_id), Member { node_id: node.node_id, raft }))
+        Some((raft_id(directory_id), Member { node_id: node.node_id, raft, also: None }))
     };
     introductions(introduced).filter_map(member).collect()
 }

@@ -85,6 +85,8 @@ struct Inbox {
 pub(crate) struct Member {
     pub(crate) node_id: BrokerId,
     pub(crate) raft: HostPort,
+    /// Where it may be as well: what it said of itself and what the operator says can differ, and either may be the older.
+    pub(crate) also: Option<HostPort>,
 }
 
 /// A request to the metadata leader has no answer.
@@ -132,9 +134,13 @@ impl Cluster {
             // operator says now: nodes that have all moved would look for each other where nobody is.
             // What was in the log at the start is of an earlier run, also where it is applied only now: an epoch is an offset there.
             let is_old = broker.epoch < self.first_offset;
-            let said = self.peers.get(&broker.id).filter(|_| is_old).cloned();
-            let raft = said.unwrap_or(recorded);
-            Some((raft_id(broker.directory_id), Member { node_id: broker.id, raft }))
+            let said = self.peers.get(&broker.id).filter(|said| **said != recorded).cloned();
+            // Which is newer cannot always be told: of what others knew at the start, and this node hears only now, both are tried.
+            let (raft, also) = match said {
+                Some(said) if is_old => (said, Some(recorded)),
+                said => (recorded, said),
+            };
+            Some((raft_id(broker.directory_id), Member { node_id: broker.id, raft, also }))
         });
         let members: BTreeMap<_, _> = members.collect();
         // Nobody is known before the first word of the others; then what was heard at the founding holds.

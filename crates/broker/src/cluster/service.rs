@@ -38,6 +38,8 @@ pub(super) struct Service {
     pub(super) raft: mpsc::Sender<Vec<Message>>,
     /// The cluster that this node belongs to.
     pub(super) cluster_id: String,
+    /// This node, as a member of the Raft group.
+    pub(super) raft_id: u64,
 }
 
 impl Service {
@@ -49,6 +51,15 @@ impl Service {
         }
         let ours = &self.cluster_id;
         Err(Status::permission_denied(format!("this node belongs to cluster {ours}, the sender to cluster {theirs}")))
+    }
+
+    /// Another member may have been here before: who looks for that one is to look elsewhere.
+    #[allow(clippy::result_large_err, reason = "tonic's own error, as all of this service's")]
+    fn check_meant(&self, messages: &[Message]) -> Result<(), Status> {
+        match messages.iter().all(|message| message.to == self.raft_id) {
+            true => Ok(()),
+            false => Err(Status::not_found("another member of the group is meant")),
+        }
     }
 
     async fn ask<Q, A>(&self, request: Request<Q>, event: impl FnOnce(Call<Q, A>) -> Event) -> Result<Response<A>, Status> {
@@ -76,6 +87,7 @@ impl Peer for Service {
             let batch = batch?;
             if !std::mem::replace(&mut is_known, true) {
                 self.check_cluster(&batch.cluster_id)?;
+                self.check_meant(&batch.messages)?;
             }
             self.raft.send(batch.messages).await.map_err(|_| stops())?;
         }
