@@ -31,6 +31,8 @@ pub struct Statistics {
     pub commits: u64,
     /// Nodes that were stopped by force.
     pub crashes: u64,
+    /// Disks that rotted, and were found out.
+    pub rotten: u64,
     /// Connections that broke.
     pub breaks: u64,
     /// Leaderships of partitions.
@@ -49,6 +51,7 @@ impl Statistics {
         self.shown += other.shown;
         self.commits += other.commits;
         self.crashes += other.crashes;
+        self.rotten += other.rotten;
         self.breaks += other.breaks;
         self.elections += other.elections;
         self.terms += other.terms;
@@ -58,10 +61,10 @@ impl Statistics {
 
 impl fmt::Display for Statistics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Statistics { events, acked, shown, commits, crashes, breaks, elections, terms, healing_ms } = self;
+        let Statistics { events, acked, shown, commits, crashes, rotten, breaks, elections, terms, healing_ms } = self;
         write!(
             formatter,
-            "{events} events, {acked} records acknowledged, {shown} shown, {commits} offsets committed, {crashes} crashes, {breaks} broken connections, \
+            "{events} events, {acked} records acknowledged, {shown} shown, {commits} offsets committed, {crashes} crashes, {rotten} rotten disks found, {breaks} broken connections, \
              {elections} leaderships, {terms} metadata leaders, healed after {healing_ms} ms at most"
         )
     }

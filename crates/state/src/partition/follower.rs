@@ -175,7 +175,9 @@ impl Follower {
             return (Effects::default(), Ok(()));
         }
         let last_epoch = epochs.latest().map(|latest| latest.epoch);
-        let fits = self.check_place(frame, last_epoch).and_then(|()| self.check_batches(frame, last_epoch));
+        // Of the record before the frame's: a leader that lost all it had written in its epoch still knows where that began.
+        let before = epochs.epoch_at(self.log_end_offset - 1);
+        let fits = self.check_place(frame, before).and_then(|()| self.check_batches(frame, last_epoch));
         let Err(misfit) = fits else {
             return (self.take(frame), Ok(()));
         };
@@ -300,6 +302,7 @@ impl Follower {
         Effects { truncate_to: Some(cut), ..self.ask_with(last_epoch) }
     }
 
+    /// `last`: the epoch of the log's last record.
     fn check_place(&self, frame: &Frame, last: Option<LeaderEpoch>) -> Result<(), Misfit> {
         let (expected_end_offset, log_end_offset) = (frame.expected_end_offset, self.log_end_offset);
         if expected_end_offset != log_end_offset {
@@ -360,6 +363,32 @@ mod tests {
     use alloc::vec;
 
     use super::*;
+
+    /// It led in epoch 1, sent its first records and lost them itself; their leader in epoch 2 has them. It knows of epoch 1 and has no record
+    /// of it. (Found by the simulated clusters: it asked for ever.)
+    #[test]
+    fn a_leader_that_lost_all_it_wrote_in_its_epoch_follows() {
+        let mut follower = Follower::follow(Following {
+            broker_id: 1,
+            broker_epoch: 7,
+            leader_epoch: 2,
+            log_start_offset: 0,
+            log_end_offset: 79,
+            durable_end_offset: 79,
+            high_watermark: 60,
+        });
+        let mut epochs = LeaderEpochs::default();
+        epochs.assign(0, 0);
+        epochs.assign(1, 79);
+        let asked = follower.on_connected(&epochs).ask.unwrap();
+        assert_eq!((asked.log_end_offset, asked.last_epoch), (79, Some(1)));
+        let session = SessionId { leader_epoch: 2, number: 1 };
+        let _ = follower.on_answer(asked.answer(Verdict::Stream(session)), &epochs);
+        let batches = vec![BatchBounds { base_offset: 79, last_offset: 79, epoch: 1 }, BatchBounds { base_offset: 80, last_offset: 80, epoch: 2 }];
+        let frame = Frame { session, expected_end_offset: 79, previous_epoch: Some(0), batches, high_watermark: 80, log_start_offset: 0 };
+        let (effects, fits) = follower.on_frame(&frame, &epochs);
+        assert_eq!((effects.append, fits), (2, Ok(())));
+    }
 
     /// A full disk: what was taken in is less than what the frame brought.
     #[test]

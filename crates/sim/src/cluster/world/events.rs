@@ -103,6 +103,7 @@ impl World {
             Event::Trouble => self.trouble(),
             Event::Check => {
                 self.check(false)?;
+                self.replace_rotten_disks();
                 self.after(500, Event::Check);
             }
             // Meant for a process that is gone.

@@ -61,7 +61,7 @@ impl World {
                 true
             }
             Err(_) => {
-                self.crash(id, crate::disk::Stop::Kill);
+                self.fail(id);
                 false
             }
         }

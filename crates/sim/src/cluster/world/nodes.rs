@@ -39,6 +39,11 @@ impl World {
                 self.after(TRY_AGAIN_MS, Event::Start { node: id, life });
                 return Ok(());
             }
+            Err(error) if node.rots => {
+                self.note(|| format!("node {id} does not start: {error}"));
+                self.fail(id);
+                return Ok(());
+            }
             Err(error) => return Err(format!("a node that stopped starts: node {id}: {error}")),
         };
         let applied = seat.council.applied_index();
@@ -95,6 +100,15 @@ impl World {
         }
         let delay = self.soon(4_000);
         self.after(delay, Event::Start { node: id, life });
+    }
+
+    /// The disk did not do what it should: the process stops, and says why. Where a bit has turned over the disk is replaced.
+    pub(super) fn fail(&mut self, id: BrokerId) {
+        if !self.nodes[&id].rots {
+            return self.crash(id, Stop::Kill);
+        }
+        self.statistics.rotten += 1;
+        self.lose_disk(id);
     }
 
     pub(super) fn tick(&mut self, id: BrokerId) {
@@ -160,7 +174,7 @@ impl World {
         let durable = match running.storage.commit() {
             Ok(Commit::Done { durable_lsn }) => durable_lsn,
             Ok(_) => running.storage.durable_lsn(),
-            Err(_) => return self.crash(id, Stop::Kill),
+            Err(_) => return self.fail(id),
         };
         for place in self.places(id) {
             self.with_replica(id, place, |replica, now_ms| Ok(replica.on_durable(durable, now_ms)));
@@ -179,7 +193,7 @@ impl World {
         let life = node.life;
         let Some(running) = &mut node.running else { return };
         let Some(replica) = running.replicas.get_mut(&place) else { return };
-        let Ok(effects) = act(replica, clock_ms) else { return self.crash(id, Stop::Kill) };
+        let Ok(effects) = act(replica, clock_ms) else { return self.fail(id) };
         note_watermark(&mut self.history, (id, life, place), replica.high_watermark());
         let commit = !std::mem::replace(&mut running.commit_is_due, true);
         let epoch = running.broker_epoch.unwrap_or(-1);

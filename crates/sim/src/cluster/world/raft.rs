@@ -9,7 +9,6 @@ use super::{Event, World, running_mut};
 use crate::cluster::checkers::{note_raft_leader, note_stored, note_vote};
 use crate::cluster::requests::{Asker, Reply, Request};
 use crate::cluster::seat::{RAFT_TICK_MS, Seat, Settled, node_of, raft_id};
-use crate::disk::Stop;
 
 impl World {
     pub(super) fn raft_tick(&mut self, id: BrokerId) -> Result<(), String> {
@@ -82,7 +81,7 @@ impl World {
             && self.lives(id, life)
         {
             self.note(|| format!("node {id} stops: {error}"));
-            self.crash(id, Stop::Kill);
+            self.fail(id);
         }
         Ok(())
     }

@@ -1,12 +1,17 @@
 //! What goes wrong.
 
+use std::path::Path;
+
+use chronik_log::ReadError;
 use chronik_state::ids::BrokerId;
 use chronik_state::partition::leader::Confirmation;
 
+use super::healing::contents;
 use super::{Event, TOPICS_MAX, World};
 use crate::cluster::coordinator::OFFSETS_TOPIC;
 use crate::cluster::places::{Place, log_id};
-use crate::cluster::seat::{join, raft_id};
+use crate::cluster::replica::Replica;
+use crate::cluster::seat::{DATA, join, raft_id};
 use crate::disk::{Faults, SimDisk, Stop};
 
 /// Bytes that still fit on a disk that fills up, at most.
@@ -28,13 +33,13 @@ impl World {
         }
         let ids = self.ids();
         let id = *self.random.pick(&ids);
-        match self.random.below(17) {
+        match self.random.below(18) {
             0..4 if self.may_lose(id) => {
                 let stop = if self.random.chance(60) { Stop::PowerCut } else { Stop::Kill };
                 self.note(|| format!("--- node {id}: {stop:?}"));
                 self.crash(id, stop);
             }
-            4 if self.everybody_is_in_sync() && self.everybody_is_a_member() => self.lose_disk(id),
+            4 if self.every_copy_is_good() => self.lose_disk(id),
             5..7 => self.block(id),
             7 => {
                 let other = *self.random.pick(&ids);
@@ -53,6 +58,7 @@ impl World {
             14 => self.fill_disk(id),
             15 => self.hand_over(),
             16 => self.delete_records(),
+            17 => self.rot(id),
             _ => {}
         }
     }
@@ -72,14 +78,20 @@ impl World {
         runs && (self.rules.confirmation == Confirmation::Durable || self.everybody_is_in_sync())
     }
 
+    /// One more may be lost.
+    fn every_copy_is_good(&self) -> bool {
+        self.everybody_is_in_sync() && self.everybody_is_a_member() && self.nodes.values().all(|node| !node.rots)
+    }
+
     /// The node comes back with an empty disk, and an operator lets it in as another member.
-    fn lose_disk(&mut self, id: BrokerId) {
+    pub(super) fn lose_disk(&mut self, id: BrokerId) {
         self.note(|| format!("--- node {id} loses its disk"));
         self.crash(id, Stop::PowerCut);
         let disk = SimDisk::new(self.random.fork());
         join(&disk);
         let node = self.nodes.get_mut(&id).expect("a node");
         node.disk = disk;
+        node.rots = false;
         let old = raft_id(id, node.directory);
         node.directory += 1;
         let new = raft_id(id, node.directory);
@@ -138,6 +150,37 @@ impl World {
         self.note(|| format!("--- node {id}: the power fails at write {soon} from now"));
         let disk = &self.nodes[&id].disk;
         disk.set_faults(Faults { cut_at: Some(disk.operations() + soon), ..disk.faults() });
+    }
+
+    /// A node stops, and a bit of a segment turns over before it is back. What turns over while it runs is found once what was verified
+    /// is verified again (docs/adr/0005-reads-verify.md), which is after longer than this world lasts.
+    fn rot(&mut self, id: BrokerId) {
+        if self.rules.confirmation != Confirmation::Durable || !self.every_copy_is_good() {
+            return;
+        }
+        self.crash(id, Stop::PowerCut);
+        let disk = self.nodes[&id].disk.clone();
+        let mut files = disk.files_below(&Path::new(DATA).join("topics"));
+        files.retain(|(path, length)| *length > 0 && path.extension().is_some_and(|extension| extension == "log"));
+        if files.is_empty() {
+            return;
+        }
+        let (path, length) = self.random.pick(&files).clone();
+        let (byte, bit) = (self.random.below(length), self.random.below(8) as u8);
+        self.note(|| format!("--- node {id}: bit {bit} of byte {byte} of {} turns over", path.display()));
+        disk.rot(&path, byte, bit);
+        self.nodes.get_mut(&id).expect("a node").rots = true;
+    }
+
+    /// Whoever finds that a log is damaged has the disk replaced.
+    pub(super) fn replace_rotten_disks(&mut self) {
+        for id in self.ids().into_iter().filter(|id| self.nodes[id].rots).collect::<Vec<_>>() {
+            let Some(running) = &self.nodes[&id].running else { continue };
+            let is_damaged = |replica: &Replica| matches!(contents(replica.log()), Err(ReadError::Corrupt { .. }));
+            if running.replicas.values().any(is_damaged) {
+                self.fail(id);
+            }
+        }
     }
 
     /// Somebody deletes records, or they are too old, while followers may be away.
