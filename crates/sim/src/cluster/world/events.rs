@@ -7,6 +7,7 @@ use super::World;
 use crate::cluster::places::Place;
 use crate::cluster::replica::{Message, Refused};
 use crate::cluster::requests::{Asker, Reply, Request};
+use crate::disk::Stop;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub(super) enum Event {
     Start { node: BrokerId, life: u32 },
     Tick { node: BrokerId, life: u32 },
     Commit { node: BrokerId, life: u32 },
+    PowerCut { node: BrokerId, life: u32 },
     // Replicas of a partition speak on a connection, in order.
     Arrive { from: BrokerId, to: BrokerId, connection: u32, place: Place, message: Message },
     Break { one: BrokerId, other: BrokerId, connection: u32 },
@@ -77,6 +79,7 @@ impl World {
             Event::Start { node, life } if self.nodes[&node].life == life => self.start(node)?,
             Event::Tick { node, life } if self.lives(node, life) => self.tick(node),
             Event::Commit { node, life } if self.lives(node, life) => self.commit(node),
+            Event::PowerCut { node, life } if self.lives(node, life) => self.crash(node, Stop::PowerCut),
             Event::Arrive { from, to, connection, place, message } => self.arrive(from, to, connection, place, message),
             Event::Break { one, other, connection } => {
                 if self.link(one, other).number == connection {
@@ -110,6 +113,7 @@ impl World {
             Event::Start { .. }
             | Event::Tick { .. }
             | Event::Commit { .. }
+            | Event::PowerCut { .. }
             | Event::RaftTick { .. }
             | Event::SnapshotSent { .. } => {}
         }

@@ -98,7 +98,9 @@ impl World {
         for peer in peers {
             self.break_link(id, peer);
         }
-        let delay = self.soon(4_000);
+        // Some are back before anybody has noticed.
+        let at_once = self.random.chance(30);
+        let delay = if at_once { self.soon(60) } else { self.soon(4_000) };
         self.after(delay, Event::Start { node: id, life });
     }
 

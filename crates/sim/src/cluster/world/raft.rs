@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use chronik_consensus::{Message, Role, stored, voted};
+use chronik_consensus::{Message, Role, Voted, stored, voted};
 use chronik_state::ids::BrokerId;
+use chronik_state::partition::leader::Confirmation;
 
 use super::{Event, World, running_mut};
 use crate::cluster::checkers::{note_raft_leader, note_stored, note_vote};
@@ -91,6 +92,7 @@ impl World {
         for message in messages {
             if let Some(vote) = voted(&message) {
                 note_vote(&mut self.history, vote);
+                self.tempt(from, vote);
             }
             if let Some(stored) = stored(&message) {
                 note_stored(&mut self.history, stored);
@@ -109,6 +111,15 @@ impl World {
                 let delay = self.delay_ms();
                 self.after(delay, Event::Raft { to, message: Box::new(message.clone()) });
             }
+        }
+    }
+
+    /// The moment at which a member would do the most harm if it forgot: it has just voted, and stops.
+    fn tempt(&mut self, id: BrokerId, vote: Voted) {
+        let may = !self.peaceful && self.rules.confirmation == Confirmation::Durable;
+        if may && vote.by != vote.to && self.random.chance(8) {
+            let (life, delay) = (self.nodes[&id].life, self.soon(4));
+            self.after(delay, Event::PowerCut { node: id, life });
         }
     }
 
