@@ -35,6 +35,12 @@ impl World {
     /// Something is asked of the metadata leader. Nobody answers where that is not this node.
     pub(super) fn on_ask(&mut self, asker: Asker, to: BrokerId, request: Request) -> Result<(), String> {
         let now_ms = self.clock_ms(to);
+        // What a process asked goes with its connection when it ends.
+        if let Asker::Node(id, life) = asker
+            && !self.lives(id, life)
+        {
+            return Ok(());
+        }
         let Some(running) = self.nodes.get_mut(&to).and_then(|node| node.running.as_mut()) else { return Ok(()) };
         let from = match asker {
             Asker::Node(id, _) => Some(id),
