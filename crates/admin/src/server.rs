@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -17,10 +19,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use crate::routes;
+use crate::routes::{self, Shelf};
 use crate::{Port, Surface};
 
-/// Connections at one time. When one more comes, the oldest ends: whoever holds connections open keeps nobody out.
+/// Connections at one time. When one more comes, the oldest ends that has not asked anything yet, or else the oldest: whoever holds
+/// connections open keeps nobody out.
 const CONNECTIONS_MAX: usize = 64;
 /// Within this a request has to be there, to the end of its headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -45,10 +48,11 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) fn run(ports: Vec<Port>, observer: Observer) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
+        let shelf = Arc::new(Shelf::default());
         let mut accepting = Vec::new();
         for port in ports {
             let listener = tokio::net::TcpListener::from_std(port.listener)?;
-            accepting.push(tokio::spawn(accept(listener, port.surface, observer.clone())));
+            accepting.push(tokio::spawn(accept(listener, port.surface, observer.clone(), Arc::clone(&shelf))));
         }
         for task in accepting {
             // It ends only by a panic, which has said so itself.
@@ -58,18 +62,27 @@ pub(crate) fn run(ports: Vec<Port>, observer: Observer) -> io::Result<()> {
     })
 }
 
-async fn accept(listener: tokio::net::TcpListener, surface: Surface, observer: Observer) {
-    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+/// A connection that is served.
+struct Open {
+    task: AbortHandle,
+    has_asked: Arc<AtomicBool>,
+}
+
+async fn accept(listener: tokio::net::TcpListener, surface: Surface, observer: Observer, shelf: Arc<Shelf>) {
+    let mut open: VecDeque<Open> = VecDeque::new();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                open.retain(|connection| !connection.is_finished());
-                if open.len() >= CONNECTIONS_MAX
-                    && let Some(oldest) = open.pop_front()
-                {
-                    oldest.abort();
+                open.retain(|connection| !connection.task.is_finished());
+                if open.len() >= CONNECTIONS_MAX {
+                    let silent = open.iter().position(|connection| !connection.has_asked.load(Ordering::Relaxed));
+                    if let Some(ends) = open.remove(silent.unwrap_or(0)) {
+                        ends.task.abort();
+                    }
                 }
-                open.push_back(tokio::spawn(serve(stream, peer, surface, observer.clone())).abort_handle());
+                let has_asked = Arc::new(AtomicBool::new(false));
+                let serving = serve(stream, peer, surface, observer.clone(), Arc::clone(&shelf), Arc::clone(&has_asked));
+                open.push_back(Open { task: tokio::spawn(serving).abort_handle(), has_asked });
             }
             Err(error) => {
                 warn!(%error, "an HTTP connection could not be accepted");
@@ -79,8 +92,18 @@ async fn accept(listener: tokio::net::TcpListener, surface: Surface, observer: O
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, surface: Surface, observer: Observer) {
-    let service = service_fn(move |request| routes::answer(request, surface, observer.clone()));
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    surface: Surface,
+    observer: Observer,
+    shelf: Arc<Shelf>,
+    has_asked: Arc<AtomicBool>,
+) {
+    let service = service_fn(move |request| {
+        has_asked.store(true, Ordering::Relaxed);
+        routes::answer(request, surface, observer.clone(), Arc::clone(&shelf))
+    });
     let connection = http1::Builder::new()
         .keep_alive(false)
         .max_buf_size(HEADERS_BYTES_MAX)

@@ -54,8 +54,8 @@ pub(crate) fn run(node: &NodeArguments, old: &OldFlags, mode: Mode) -> Exit {
         }
     };
     let observer = Observer::default();
-    if config.cluster.is_some() {
-        // It may wait for others, and is to say so.
+    if config.cluster.is_some() || config.data_dir.exists() {
+        // It may wait for others, or have a log to replay, and is to say so.
         ports.serve(&observer);
     }
     let ended = chronik_broker::run(config.clone(), &observer, |ready| {
