@@ -26,7 +26,7 @@ use super::places::Place;
 pub(super) use one_leader_per_epoch::note_leader;
 pub(super) use one_leader_per_term::note_raft_leader;
 pub(super) use one_vote_per_term::note_vote;
-pub(super) use stored_is_kept::{check_stored, note_stored};
+pub(super) use stored_is_kept::{check_stored, note_overruled, note_stored};
 pub(super) use watermark_stays::note_watermark;
 
 /// What a replica holds: each record with the epoch it was written in.

@@ -11,6 +11,15 @@ pub(in crate::cluster) fn note_stored(history: &mut History, stored: Stored) {
     *newest = (*newest).max((stored.term, stored.index));
 }
 
+/// A later leader sends entries or a snapshot: what the member confirmed to an earlier one may go, also if the power fails before what comes
+/// in its place is on the disk. Whoever was elected without it shows that it was never committed.
+pub(in crate::cluster) fn note_overruled(history: &mut History, member: u64, term: u64) {
+    let newest = history.stored.entry(member).or_insert((0, 0));
+    if term > newest.0 {
+        *newest = (term, 0);
+    }
+}
+
 /// A member comes back with a log that ends here.
 pub(in crate::cluster) fn check_stored(history: &History, member: u64, last: (u64, u64)) -> Result<(), String> {
     let confirmed = history.stored.get(&member).copied().unwrap_or((0, 0));

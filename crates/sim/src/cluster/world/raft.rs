@@ -7,7 +7,7 @@ use chronik_state::ids::BrokerId;
 use chronik_state::partition::leader::Confirmation;
 
 use super::{Event, World, running_mut};
-use crate::cluster::checkers::{note_raft_leader, note_stored, note_vote};
+use crate::cluster::checkers::{note_overruled, note_raft_leader, note_stored, note_vote};
 use crate::cluster::requests::{Asker, Reply, Request};
 use crate::cluster::seat::{RAFT_TICK_MS, Seat, Settled, node_of, raft_id};
 
@@ -23,6 +23,9 @@ impl World {
         let node = &self.nodes[&to];
         if node.running.is_none() || message.to != raft_id(to, node.directory) {
             return Ok(());
+        }
+        if !message.entries.is_empty() || message.snapshot.is_some() {
+            note_overruled(&mut self.history, message.to, message.term);
         }
         // What a member refuses it refuses for a reason; nobody hears of it.
         self.attend(to, |seat| _ = seat.council.step(message))
