@@ -110,7 +110,7 @@ fn what_the_list_says_of_the_node_itself_is_below_everything_else() {
     let shown = shown(&workplace.run(&arguments, &[("CHRONIK_NODE__ADDRESSES__RAFT", "127.0.0.1:6")]));
     assert_eq!(
         shown["node"]["addresses"],
-        json!({ "kafka": "127.0.0.1:21010", "metrics": null, "raft": "127.0.0.1:6", "search": "0.0.0.0:6092", "wal": "127.0.0.1:5" })
+        json!({ "kafka": "127.0.0.1:21010", "metrics": null, "raft": "127.0.0.1:6", "search": "127.0.0.1:6092", "wal": "127.0.0.1:5" })
     );
     assert_eq!(shown["node"]["advertise"]["kafka"], "localhost:21010");
 }

@@ -103,7 +103,7 @@ fn the_default_port_is_done_without_where_it_is_taken() {
     // Whoever else may have it at this moment serves the purpose as well.
     let _taken = TcpListener::bind("0.0.0.0:6092");
     let (_workplace, server) = node("");
-    let said = ["HTTP is off: nothing can listen on 0.0.0.0:6092", "http    off: 0.0.0.0:6092 cannot be had\n"];
+    let said = ["HTTP is off: nothing can listen on 127.0.0.1:6092", "http    off: 127.0.0.1:6092 cannot be had\n"];
     assert!(said.iter().all(|text| server.card.contains(text)), "{}", server.card);
 }
 

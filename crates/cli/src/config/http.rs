@@ -34,6 +34,9 @@ pub(super) fn config(
     }
     let is_enabled = settings.entry(&schema::HTTP_ENABLED).value == Some(Value::Boolean(true));
     let is_asked_for = is_given(settings, &schema::LISTEN_HTTP);
+    if !is_asked_for {
+        stay_within(others, settings);
+    }
     let mut http = Http { is_asked_for, ..Http::default() };
     let metrics = addresses::all(settings, &schema::LISTEN_METRICS, problems, resolve).first().copied();
     http.metrics = metrics.filter(|address| is_free(("metrics", *address), others, settings, problems));
@@ -43,6 +46,14 @@ pub(super) fn config(
         http.whole = whole.filter(|address| is_free(("search", *address), &taken, settings, problems));
     }
     http
+}
+
+/// Who keeps clients to one interface does not expect HTTP on all of them.
+fn stay_within(others: &[(&'static str, SocketAddr)], settings: &mut Settings) {
+    let kafka = others.iter().find(|(service, _)| *service == "kafka").map(|(_, address)| address.ip());
+    if let Some((ip, address)) = kafka.zip(settings.address(&schema::LISTEN_HTTP).cloned()) {
+        settings.replace_value(&schema::LISTEN_HTTP, Value::Address(Address { host: Some(ip.to_string()), ..address }));
+    }
 }
 
 fn is_given(settings: &Settings, key: &Key) -> bool {
@@ -93,6 +104,16 @@ mod tests {
         let (http, problems) = read("[node.addresses]\nsearch = \"0.0.0.0:7000\"\nmetrics = \"0.0.0.0:13092\"\n");
         assert_eq!(http, Http { whole: at(7000), is_asked_for: true, metrics: at(13092) });
         assert!(problems.is_empty(), "{problems:?}");
+    }
+
+    #[test]
+    fn http_stays_on_the_interface_of_the_clients_unless_somebody_says_otherwise() {
+        let (http, problems) = read("[node.addresses]\nkafka = \"127.0.0.1:9092\"\n");
+        assert_eq!(http.whole, Some(SocketAddr::from(([127, 0, 0, 1], 6092))), "{problems:?}");
+        let (http, _) = read("[node.addresses]\nkafka = \"127.0.0.1:9092\"\nsearch = \"0.0.0.0:6092\"\n");
+        assert_eq!(http.whole, at(6092));
+        let (http, problems) = read("[node.addresses]\nkafka = \"[::1]:9092\"\n");
+        assert_eq!(http.whole.map(|address| address.to_string()).as_deref(), Some("[::1]:6092"), "{problems:?}");
     }
 
     #[test]

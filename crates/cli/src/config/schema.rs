@@ -112,7 +112,8 @@ pub(crate) const LISTEN_HTTP: Key = Key {
     kind: Kind::Address,
     default: Some("0.0.0.0:6092"),
     about: "Where this node listens for HTTP: health, metrics, what it knows of its cluster. Nothing can be changed there, and nobody is \
-            asked who they are. Port 0 lets the system choose. If the key is not set and the port is taken, the node runs without.",
+            asked who they are. Port 0 lets the system choose. If the key is not set, it is the interface that `kafka` has, and the node runs \
+            without where the port is taken.",
     ..key("node.addresses", "search")
 };
 pub(crate) const LISTEN_METRICS: Key = Key {
