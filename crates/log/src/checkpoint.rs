@@ -134,6 +134,10 @@ impl CheckpointFile {
             at += group.total_bytes();
             self.base_length = if self.base_length == 0 { at as u64 } else { self.base_length };
         }
+        // Half of it is left for those that follow: one at the very end would be followed by groups that no start believes.
+        if self.sequence > SEQUENCE_MAX / 2 {
+            return Err(self.damaged(0, "its groups have numbers that no file gets to".into()));
+        }
         if at == 0 || self.has_group_behind(&bytes, at) {
             return Err(self.damaged(at, "a checkpoint that was durable cannot be read".into()));
         }
