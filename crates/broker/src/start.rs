@@ -99,6 +99,7 @@ pub fn run(config: Config, observer: &Observer, on_ready: impl FnOnce(&Ready)) -
     let runtime = runtime().map_err(StartError::System)?;
     // Before anything is written: a signal that arrives during the start ends it in good order.
     let (mut terminate, mut interrupt) = runtime.block_on(async { signals() }).map_err(StartError::System)?;
+    observer.enter(Phase::Recovering);
     let prepared = Prepared::of(Arc::new(RealDisk), config)?;
     observer.enter(Phase::Founding);
     let founded = runtime.block_on(async {
@@ -112,6 +113,7 @@ pub fn run(config: Config, observer: &Observer, on_ready: impl FnOnce(&Ready)) -
         info!("stopped while waiting for other nodes");
         return Ok(());
     };
+    // The metadata is read, which lies in the log too.
     observer.enter(Phase::Recovering);
     let (node, listeners, ready) = prepared.bring_up(founded)?;
     observer.watch(&node);

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from harness import wire
+from harness.process import Process
 
 # Below the range that the system takes outgoing ports from, so that no client socket sits on one of them.
 # E2E_PORTS (`FIRST-LAST`) moves it, for two runs on one machine that shall not meet.
@@ -73,7 +74,7 @@ def in_use(port):
         return False
 
 
-class Broker:
+class Broker(Process):
     """One broker on loopback. Data outlive `kill` and `stop`; `start` comes back on them, on the same port."""
 
     def __init__(self, directory, settings=None):
@@ -128,22 +129,6 @@ class Broker:
         except subprocess.TimeoutExpired:
             self.kill()
             raise BrokerFailed("the broker did not stop on SIGTERM") from None
-
-    def kill(self):
-        """`kill -9`: no goodbye to anyone."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def pause(self):
-        """Stops the process in its tracks; the system goes on accepting connections for it."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.process.send_signal(signal.SIGCONT)
-
-    def running(self):
-        return self.process is not None and self.process.poll() is None
 
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/status") as status:

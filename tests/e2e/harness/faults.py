@@ -248,36 +248,31 @@ def each_is_held_apart_for_a_moment(trouble):
         trouble.moment(0, 0.5)
 
 
-@fault
-def one_is_cut_off(trouble):
+def one_is_apart(trouble, how):
     node = trouble.victim()
-    trouble.network("drop", node)
+    trouble.network(how, node)
     trouble.others_go_on(node)
     trouble.heal()
+
+
+@fault
+def one_is_cut_off(trouble):
+    one_is_apart(trouble, "drop")
 
 
 @fault
 def one_is_not_heard(trouble):
-    node = trouble.victim()
-    trouble.network("mute", node)
-    trouble.others_go_on(node)
-    trouble.heal()
+    one_is_apart(trouble, "mute")
 
 
 @fault
 def one_hears_nothing(trouble):
-    node = trouble.victim()
-    trouble.network("deafen", node)
-    trouble.others_go_on(node)
-    trouble.heal()
+    one_is_apart(trouble, "deafen")
 
 
 @fault
 def one_is_refused(trouble):
-    node = trouble.victim()
-    trouble.network("refuse", node)
-    trouble.others_go_on(node)
-    trouble.heal()
+    one_is_apart(trouble, "refuse")
 
 
 @fault

@@ -2,16 +2,16 @@
 
 import json
 import os
-import signal
 import subprocess
 import urllib.error
 import urllib.request
 
 from harness.broker import free_port
 from harness.context import eventually
+from harness.process import Process
 
 
-class Toxiproxy:
+class Toxiproxy(Process):
     """Proxies by name; each carries what comes to `listen` on to `upstream`. Bytes that flow as the dialling side sends them go
     upstream, answers go downstream."""
 
@@ -26,18 +26,6 @@ class Toxiproxy:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         eventually(self.serves, "Toxiproxy serves")
         return self
-
-    def kill(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def pause(self):
-        """Stops it in its tracks: connections stand still, and lose nothing."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.process.send_signal(signal.SIGCONT)
 
     def serves(self):
         assert self.process.poll() is None, f"Toxiproxy ended:\n{self.log_path.read_text()}"

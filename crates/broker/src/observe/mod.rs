@@ -185,6 +185,19 @@ mod tests {
         });
     }
 
+    /// Opening the log may take long, and nobody is to end a node for it.
+    #[test]
+    fn a_node_that_opens_its_log_says_so() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let config = Config { data_dir: data_dir.path().to_owned(), listen, reactors: 1, ..Config::default() };
+        drop(start::bring_up(config.clone()).unwrap());
+        std::fs::remove_dir_all(data_dir.path().join("wal")).unwrap();
+        let observer = Observer::default();
+        start::run(config, &observer, |_| unreachable!("its log is gone")).unwrap_err();
+        assert_eq!(codes(&observer), ["RECOVERING"], "where it came to its end");
+    }
+
     #[test]
     fn a_node_says_from_the_beginning_to_the_end_why_it_is_not_ready() {
         let observer = Observer::default();
